@@ -1,0 +1,1 @@
+//! `fairlead._core`: the only crate that knows Python.

@@ -1,0 +1,3 @@
+"""The `fairlead` command."""
+
+__all__: list[str] = []

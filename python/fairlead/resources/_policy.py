@@ -1,0 +1,27 @@
+"""Fairlead's own kind: BackendPolicy, a Direct policy (GEP-713) on Services of its namespace."""
+
+from fairlead.resources._meta import KubeStruct, ObjectMeta
+
+
+class PolicyTargetRef(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    """A Service, or with `section_name` one of its ports by name."""
+
+    group: str
+    kind: str
+    name: str
+    section_name: str | None = None
+
+
+class LoadBalancerSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    type: str | None = None
+    """PeakEWMA (the default) or RoundRobin."""
+
+
+class BackendPolicySpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    target_refs: tuple[PolicyTargetRef, ...] = ()
+    load_balancer: LoadBalancerSpec | None = None
+
+
+class BackendPolicy(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    metadata: ObjectMeta
+    spec: BackendPolicySpec = BackendPolicySpec()
