@@ -31,5 +31,5 @@ def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """A logger whose lines carry `logger=name`."""
-    return cast("FilteringBoundLogger", structlog.get_logger(logger=name))
+    """A logger whose lines carry `component=name`."""
+    return cast("FilteringBoundLogger", structlog.get_logger(component=name))
