@@ -1,0 +1,64 @@
+# Thin names over the tools. Everything is set up on first use and again only when its inputs changed.
+#   make run     sets up and shows the main job: a demo with local Pods        make test   every test
+#   make check   the quick loop: lint, types, unit and fault tests, no cluster  make build  the set-up alone
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .make
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: help run test check build fmt lint bench bench-cluster cluster clean
+
+help:
+	@sed -n 's/^#   //p' $(MAKEFILE_LIST)
+
+run: build
+	@$(BIN)/fairlead demo
+
+build: $(STAMPS)/core
+
+check: build
+	@$(BIN)/python tests/run.py check
+
+test: build cluster
+	@$(BIN)/python tests/run.py test
+
+fmt: $(STAMPS)/deps
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix . ; cargo fmt
+
+lint: build
+	@$(BIN)/python tests/run.py lint
+
+# The cluster's programs, where this machine allows a cluster at all; the reason why not is told and counted.
+cluster: $(STAMPS)/deps
+	@cluster/build || echo "the cluster's part will be counted as not run"
+
+bench-cluster: build cluster
+	@$(BIN)/python -m bench.cluster
+
+$(VENV)/bin/uv: requirements/uv.txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is missing: install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "error: cannot make a virtual environment: install the venv module (python3-venv)"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(STAMPS)/deps: $(VENV)/bin/uv requirements/dev.txt
+	@mkdir -p $(STAMPS)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@touch $@
+
+# `fast` is optimised and quick to rebuild; `pip install .` builds the release profile.
+$(STAMPS)/core: $(STAMPS)/deps $(RUST_SOURCES)
+	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust 1.88 or newer"; exit 1; }
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin develop --quiet --uv --profile fast
+	@touch $@
+
+requirements: $(VENV)/bin/uv
+	@for name in uv run dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --universal \
+	  --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
+
+clean:
+	rm -rf $(STAMPS) target
