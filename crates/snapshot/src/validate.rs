@@ -1,0 +1,247 @@
+//! What a resource must be like, beyond its types.
+//!
+//! Each check names the field in its message; the first one that fails decides.
+
+use std::net::IpAddr;
+
+use crate::error::{Reason, Refusal};
+use crate::resources::{
+    Backend, Bind, Endpoint, Endpoints, FieldMatch, Key, Listener, Route, RouteMatch, Rule, Target,
+};
+use crate::scalars::Protocol;
+
+const MAX_NAME_BYTES: usize = 1024;
+const MAX_WEIGHT: u32 = 1_000_000;
+const MAX_BODY_BYTES: usize = 1 << 20;
+const MAX_ENDPOINTS_BYTES: usize = 32 << 20;
+const MAX_ENDPOINTS: usize = 100_000;
+const MAX_RULES: usize = 1024;
+const MAX_MATCHES: usize = 1024;
+const MAX_TARGETS: usize = 1024;
+const MAX_FIELDS: usize = 64;
+const MAX_ATTACHMENTS: usize = 1024;
+const MAX_HOSTNAMES: usize = 1024;
+const MAX_HOSTNAME_BYTES: usize = 253;
+const MAX_LABEL_BYTES: usize = 63;
+const MAX_VALUE_BYTES: usize = 4096;
+
+type Checked = Result<(), Refusal>;
+
+fn refuse<T>(reason: Reason, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::new(reason, message))
+}
+
+fn at_most(what: &str, count: usize, limit: usize) -> Checked {
+    if count > limit {
+        refuse(Reason::TooLarge, format!("{what}: {count} is above the limit of {limit}"))
+    } else {
+        Ok(())
+    }
+}
+
+pub(crate) fn size(key: &Key, body: &[u8]) -> Checked {
+    let limit = if key.kind == crate::Kind::Endpoints { MAX_ENDPOINTS_BYTES } else { MAX_BODY_BYTES };
+    at_most("encoded bytes", body.len(), limit)?;
+    name("name", &key.name)
+}
+
+pub(crate) fn bind(key: &str, bind: &Bind) -> Checked {
+    let ip = address("address", &bind.address)?;
+    port("port", bind.port)?;
+    let expected = std::net::SocketAddr::new(ip, bind.port);
+    if key.parse() != Ok(expected) {
+        return refuse(Reason::InvalidName, format!("a bind on {expected} is named {key:?}"));
+    }
+    let Protocol::Http = bind.protocol;
+    Ok(())
+}
+
+pub(crate) fn listener(key: &str, listener: &Listener) -> Checked {
+    if listener.bind.parse::<std::net::SocketAddr>().is_err() {
+        return refuse(Reason::InvalidAddress, format!("bind: {:?} is not ADDRESS:PORT", listener.bind));
+    }
+    port("port", listener.port)?;
+    if let Some(host) = &listener.hostname {
+        hostname("hostname", host)?;
+    }
+    let expected = format!("{}/{}/{}", listener.gateway_namespace, listener.gateway, listener.listener);
+    named(key, &expected)
+}
+
+pub(crate) fn backend(key: &str, backend: &Backend) -> Checked {
+    port("port", backend.port)?;
+    at_most("policy.origins", backend.policy.origins.len(), MAX_FIELDS)?;
+    named(key, &format!("Service/{}/{}/{}", backend.namespace, backend.service, backend.port))
+}
+
+pub(crate) fn endpoints(endpoints: &mut Endpoints) -> Checked {
+    at_most("endpoints", endpoints.endpoints.len(), MAX_ENDPOINTS)?;
+    for endpoint in &endpoints.endpoints {
+        validate_endpoint(endpoint)?;
+    }
+    endpoints.endpoints.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    match endpoints.endpoints.windows(2).find(|pair| pair[0].id == pair[1].id) {
+        Some(pair) => refuse(Reason::Duplicate, format!("endpoint {:?} comes twice", pair[0].id)),
+        None => Ok(()),
+    }
+}
+
+/// One endpoint, alone or of a delta.
+pub fn validate_endpoint(endpoint: &Endpoint) -> Checked {
+    let at = |field: &str| format!("endpoint {:?}: {field}", endpoint.id);
+    name("endpoint id", &endpoint.id)?;
+    if address(&at("address"), &endpoint.address)?.is_unspecified() {
+        return refuse(Reason::InvalidAddress, at("address is unspecified"));
+    }
+    port(&at("port"), endpoint.port)?;
+    weight(&at("weight"), endpoint.weight)?;
+    at_most(&at("subsets"), endpoint.subsets.len(), MAX_FIELDS)?;
+    for text in [&endpoint.node, &endpoint.pod, &endpoint.zone].into_iter().flatten() {
+        at_most(&at("label bytes"), text.len(), MAX_NAME_BYTES)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn route(key: &str, route: &Route) -> Checked {
+    named(key, &format!("HTTPRoute/{}/{}", route.namespace, route.name))?;
+    at_most("attachments", route.attachments.len(), MAX_ATTACHMENTS)?;
+    for attachment in &route.attachments {
+        name("attachments.listener", &attachment.listener)?;
+        at_most("attachments.hostnames", attachment.hostnames.len(), MAX_HOSTNAMES)?;
+        for host in &attachment.hostnames {
+            hostname("attachments.hostnames", host)?;
+        }
+    }
+    at_most("rules", route.rules.len(), MAX_RULES)?;
+    for (index, each) in route.rules.iter().enumerate() {
+        rule(each).map_err(|refusal| Refusal {
+            message: format!("rules[{index}].{}", refusal.message),
+            ..refusal
+        })?;
+    }
+    Ok(())
+}
+
+fn rule(rule: &Rule) -> Checked {
+    at_most("matches", rule.matches.len(), MAX_MATCHES)?;
+    rule.matches.iter().try_for_each(route_match)?;
+    at_most("targets", rule.targets.len(), MAX_TARGETS)?;
+    rule.targets.iter().try_for_each(target)
+}
+
+fn route_match(each: &RouteMatch) -> Checked {
+    path("path", &each.path.value)?;
+    if let Some(method) = &each.method
+        && !is_token(method)
+    {
+        return refuse(Reason::InvalidMatch, format!("method: {method:?} is not a method"));
+    }
+    at_most("headers", each.headers.len(), MAX_FIELDS)?;
+    at_most("query", each.query.len(), MAX_FIELDS)?;
+    for header in &each.headers {
+        if !is_token(&header.name) {
+            return refuse(Reason::InvalidMatch, format!("headers: {:?} is not a field name", header.name));
+        }
+        field_value("headers", header)?;
+    }
+    for parameter in &each.query {
+        if parameter.name.is_empty() || parameter.name.len() > MAX_VALUE_BYTES {
+            return refuse(Reason::InvalidMatch, "query: a name is empty or too long");
+        }
+        field_value("query", parameter)?;
+    }
+    Ok(())
+}
+
+fn field_value(what: &str, field: &FieldMatch) -> Checked {
+    at_most(what, field.value.len(), MAX_VALUE_BYTES)?;
+    if field.value.bytes().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
+        return refuse(
+            Reason::InvalidMatch,
+            format!("{what}: the value of {:?} holds NUL, CR or LF", field.name),
+        );
+    }
+    Ok(())
+}
+
+fn target(target: &Target) -> Checked {
+    weight("targets.weight", target.weight)?;
+    match (&target.backend, target.error) {
+        (Some(backend), None) => name("targets.backend", backend),
+        (None, Some(_)) => Ok(()),
+        _ => refuse(Reason::InvalidTarget, "targets: a target has either a backend or an error"),
+    }
+}
+
+fn named(key: &str, expected: &str) -> Checked {
+    if key == expected { Ok(()) } else { refuse(Reason::InvalidName, format!("{expected} is named {key:?}")) }
+}
+
+fn name(what: &str, text: &str) -> Checked {
+    if text.is_empty() || text.len() > MAX_NAME_BYTES || text.bytes().any(|byte| byte.is_ascii_control()) {
+        return refuse(
+            Reason::InvalidName,
+            format!("{what}: {:?} is empty, too long or not printable", clip(text)),
+        );
+    }
+    Ok(())
+}
+
+fn address(what: &str, text: &str) -> Result<IpAddr, Refusal> {
+    text.parse()
+        .or_else(|_| refuse(Reason::InvalidAddress, format!("{what}: {:?} is not an IP address", clip(text))))
+}
+
+fn port(what: &str, port: u16) -> Checked {
+    if port == 0 { refuse(Reason::InvalidPort, format!("{what} is not within 1 to 65535")) } else { Ok(()) }
+}
+
+fn weight(what: &str, weight: u32) -> Checked {
+    if weight > MAX_WEIGHT {
+        return refuse(Reason::InvalidWeight, format!("{what} is not within 0 to {MAX_WEIGHT}"));
+    }
+    Ok(())
+}
+
+/// A DNS name in lower case, or one behind a single leading `*.` label (Gateway API, `Hostname`).
+fn hostname(what: &str, text: &str) -> Checked {
+    let plain = text.strip_prefix("*.").unwrap_or(text);
+    let valid = text.len() <= MAX_HOSTNAME_BYTES
+        && plain.split('.').all(|label| {
+            (1..=MAX_LABEL_BYTES).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        });
+    if valid {
+        Ok(())
+    } else {
+        refuse(Reason::InvalidHostname, format!("{what}: {:?} is not a hostname", clip(text)))
+    }
+}
+
+fn path(what: &str, text: &str) -> Checked {
+    let valid = text.starts_with('/')
+        && text.len() <= MAX_VALUE_BYTES
+        && !text.bytes().any(|byte| byte <= b' ' || byte == 0x7f || matches!(byte, b'?' | b'#'));
+    if valid {
+        Ok(())
+    } else {
+        refuse(Reason::InvalidPath, format!("{what}: {:?} is not a path", clip(text)))
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_NAME_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// At most a line of what was sent, for messages.
+fn clip(text: &str) -> &str {
+    match text.char_indices().nth(100) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
