@@ -1,1 +1,38 @@
-//! Placeholder
+//! The HTTP/1.1 codec: bytes in, events out (RFC 9112, RFC 9110). No sockets, no clock, no allocation per message.
+//!
+//! Why not hyper: a proxy wants to pass bytes on, not to rebuild them, and to refuse whatever two implementations
+//! could read in two ways. httparse does the tokens; everything that decides where a message begins and ends, and
+//! what may be passed on, is here.
+//!
+//! Laws:
+//! 1. **Strict.** Where RFC 9112 lets a recipient repair or refuse, it is refused. There are no lenient switches.
+//! 2. **Split invariance.** The same bytes give the same result however they were cut.
+//! 3. **One reading.** What is passed on has one framing, written so that no other reading of it exists.
+//! 4. **Nothing beyond the message.** Bytes behind a head or a body are never looked at.
+//! 5. **Bounded.** Every part of a message has a budget ([`Limits`]); every refusal has a status and a stable code
+//!    ([`Reason`]).
+//!
+//! A request's way through: [`RequestHead::parse`] → routing on [`RequestHead::path`] and [`HeadStorage`] →
+//! [`RequestHead::write_to`] → [`BodyReader`]; back: [`ResponseHead::parse`] → [`ResponseHead::delivery`] →
+//! [`ResponseHead::write_to`] → [`BodyReader`].
+
+mod body;
+mod emit;
+mod error;
+mod head;
+mod limits;
+mod request;
+mod response;
+mod scan;
+pub mod ws;
+
+pub use body::{BodyProgress, BodyReader, BodyStep, LAST_CHUNK, write_chunk_head};
+pub use emit::{
+    FieldLine, Forwarded, InvalidEdit, RequestEdits, ResponseEdits, Scheme, place_in_front, write_error,
+};
+pub use error::{BodyError, Reason, RequestError, ResponseError};
+pub use head::{Field, FieldKind, Framing, HeadStorage, Span, Version};
+pub use limits::{Limits, MAX_FIELDS};
+pub use request::{Method, RequestHead};
+pub use response::{Delivery, RequestContext, ResponseHead};
+pub use scan::HeadCursor;
