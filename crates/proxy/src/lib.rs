@@ -1,1 +1,17 @@
-//! Placeholder
+//! The proxy: everything that touches a socket or a clock.
+//!
+//! Threads: `control` (frames in, one immutable [`shared::Root`] out), `health` (checks and metrics), `log`
+//! (access log to stdout), and one thread per worker, each with its own event loop.
+//!
+//! Laws:
+//! 1. The request path takes no lock that another thread holds for long, allocates nothing per request in steady
+//!    state, and never waits for another thread.
+//! 2. Workers read configuration from the root that they have adopted, between turns. Nothing else tells them what
+//!    to do but their inbox, which carries sockets.
+//! 3. What several threads write is a relaxed atomic with one writer; who reads sums over the writers.
+
+pub mod access_log;
+pub mod config;
+pub mod shared;
+
+pub use config::ProxyConfig;

@@ -1,0 +1,223 @@
+//! How a proxy is set up: one JSON document, given at start and fixed from then on.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// Everything that is not in a Snapshot. Unknown fields are refused: a misspelt limit must not be ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProxyConfig {
+    /// The proxy's name towards the controller.
+    pub instance: String,
+    /// Empty for the whole installation, else `NAMESPACE/GATEWAY`.
+    pub scope: String,
+    /// The controller's Unix socket; absent: no controller, the state file alone decides.
+    pub stream_socket: Option<PathBuf>,
+    /// The last good configuration; absent: none is kept.
+    pub state_file: Option<PathBuf>,
+    /// Where `/livez`, `/readyz` and `/metrics` are served; port 0 takes a free one.
+    pub health_address: SocketAddr,
+    /// Where the addresses that were really bound are written as JSON once health answers.
+    pub ready_file: Option<PathBuf>,
+    /// Worker threads, 1 to 256; absent: the cores that this process may use, at most 2.
+    pub workers: Option<usize>,
+    /// Whether requests are logged to stdout.
+    pub access_log: bool,
+    /// Up to how many endpoints there are series per endpoint.
+    pub endpoint_metrics_max: usize,
+    /// Times after which a peer is given up.
+    pub timeouts: TimeoutsConfig,
+    /// What one proxy takes on.
+    pub limits: LimitsConfig,
+    /// How a proxy leaves.
+    pub drain: DrainConfig,
+    /// What is believed of `X-Forwarded-*`.
+    pub forwarded: ForwardedConfig,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            instance: "default".to_owned(),
+            scope: String::new(),
+            stream_socket: None,
+            state_file: None,
+            health_address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            ready_file: None,
+            workers: None,
+            access_log: true,
+            endpoint_metrics_max: 1_000,
+            timeouts: TimeoutsConfig::default(),
+            limits: LimitsConfig::default(),
+            drain: DrainConfig::default(),
+            forwarded: ForwardedConfig::default(),
+        }
+    }
+}
+
+/// Milliseconds; 0 means no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutsConfig {
+    /// From a connection's first byte (or the end of the exchange before) to a whole request head.
+    pub request_head_ms: u64,
+    /// How long a kept-alive client connection may be idle.
+    pub downstream_idle_ms: u64,
+    /// How long a client or an endpoint may stall in the middle of a message.
+    pub stream_idle_ms: u64,
+    /// The whole request, where no Rule says otherwise.
+    pub request_ms: u64,
+    /// One attempt, where no Rule says otherwise.
+    pub backend_request_ms: u64,
+    /// One dial.
+    pub connect_ms: u64,
+    /// After how long a dial is hedged by another one.
+    pub hedge_ms: u64,
+    /// How long an idle connection to an endpoint is kept.
+    pub upstream_idle_ms: u64,
+    /// How long sent bytes may stay unacknowledged by an endpoint's host (`TCP_USER_TIMEOUT`).
+    pub upstream_unacked_ms: u64,
+    /// How long the rest of a refused request is read before its connection is closed.
+    pub linger_ms: u64,
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            request_head_ms: 10_000,
+            downstream_idle_ms: 60_000,
+            stream_idle_ms: 300_000,
+            request_ms: 0,
+            backend_request_ms: 0,
+            connect_ms: 1_000,
+            hedge_ms: 200,
+            upstream_idle_ms: 4_000,
+            upstream_unacked_ms: 2_000,
+            linger_ms: 2_000,
+        }
+    }
+}
+
+/// What is above a limit is refused and counted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Client connections in all.
+    pub connections: u32,
+    /// Client connections per bind.
+    pub connections_per_bind: u32,
+    /// Bytes of a request head.
+    pub request_head_bytes: u32,
+    /// Fields of a request head.
+    pub request_fields: u32,
+    /// Bytes of a response head.
+    pub response_head_bytes: u32,
+    /// Bytes of a request body that are kept so that it can be sent again.
+    pub replay_bytes: u32,
+    /// Idle connections kept per endpoint and worker.
+    pub idle_per_endpoint: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections: 100_000,
+            connections_per_bind: 100_000,
+            request_head_bytes: 64 << 10,
+            request_fields: 100,
+            response_head_bytes: 64 << 10,
+            replay_bytes: 64 << 10,
+            idle_per_endpoint: 256,
+        }
+    }
+}
+
+/// Seconds of a graceful stop, from SIGTERM on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainConfig {
+    /// How long connections are still accepted while readiness fails.
+    pub grace_s: u64,
+    /// When the process exits whatever is still open; counted from SIGTERM.
+    pub deadline_s: u64,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { grace_s: 5, deadline_s: 30 }
+    }
+}
+
+/// What is believed of forwarded fields that a client sends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForwardedConfig {
+    /// Proxies in front of this one whose fields are believed; 0: the client's fields are replaced.
+    pub trusted_hops: u8,
+}
+
+/// A document that is not a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It does not parse.
+    #[error("configuration: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A value is out of its range.
+    #[error("configuration: {0}")]
+    Range(String),
+}
+
+const MAX_WORKERS: usize = 256;
+
+impl ProxyConfig {
+    /// Reads and checks the document.
+    pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
+        let config: Self = serde_json::from_slice(json)?;
+        let range =
+            |ok: bool, message: &str| if ok { Ok(()) } else { Err(ConfigError::Range(message.to_owned())) };
+        range(!config.instance.is_empty(), "instance is empty")?;
+        range(
+            config.workers.is_none_or(|count| (1..=MAX_WORKERS).contains(&count)),
+            "workers is not within 1 to 256",
+        )?;
+        range(config.drain.grace_s <= config.drain.deadline_s, "drain.grace_s is above drain.deadline_s")?;
+        range(config.limits.connections > 0, "limits.connections is 0")?;
+        range(config.limits.connections_per_bind > 0, "limits.connections_per_bind is 0")?;
+        Ok(config)
+    }
+
+    /// How many worker threads to start.
+    pub fn worker_count(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).min(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_document_is_the_default() {
+        assert_eq!(ProxyConfig::from_json(b"{}").unwrap(), ProxyConfig::default());
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused_by_name() {
+        let error = ProxyConfig::from_json(br#"{"limits": {"conections": 5}}"#).unwrap_err();
+        assert!(error.to_string().contains("conections"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for json in [
+            r#"{"workers": 0}"#,
+            r#"{"instance": ""}"#,
+            r#"{"drain": {"grace_s": 31}}"#,
+            r#"{"limits": {"connections": 0}}"#,
+        ] {
+            assert!(matches!(ProxyConfig::from_json(json.as_bytes()), Err(ConfigError::Range(_))), "{json}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! One Endpoint as all threads see it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::pending::{EndpointLoad, Micros};
+
+/// A dense index, and the number of its incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EndpointSlot {
+    /// Where workers keep what they hold for the Endpoint.
+    pub index: u32,
+    /// Differs between the Endpoints that had this index.
+    pub generation: u32,
+}
+
+/// One Endpoint: an identity with its Ledger record.
+#[derive(Debug)]
+pub struct EndpointState {
+    /// Its place in workers' vectors.
+    pub slot: EndpointSlot,
+    /// `UID|ADDRESS|PORT|PROTOCOL`.
+    pub id: Arc<str>,
+    /// Where to dial.
+    pub address: SocketAddr,
+    /// `NAMESPACE/NAME` of the Pod.
+    pub pod: Option<Box<str>>,
+    /// The Pod's node.
+    pub node: Option<Box<str>>,
+    /// The node's zone.
+    pub zone: Option<Box<str>>,
+    /// Health and load.
+    pub load: Arc<EndpointLoad>,
+    /// Open connections of all workers.
+    pub connections: AtomicU32,
+    /// For people.
+    pub last_failure: LastFailure,
+    gone: AtomicBool,
+}
+
+impl EndpointState {
+    /// A new Endpoint.
+    pub fn new(slot: EndpointSlot, id: Arc<str>, address: SocketAddr, load: Arc<EndpointLoad>) -> Self {
+        Self {
+            slot,
+            id,
+            address,
+            pod: None,
+            node: None,
+            zone: None,
+            load,
+            connections: AtomicU32::new(0),
+            last_failure: LastFailure::default(),
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    /// No Backend has it any more: its idle connections go, what runs may finish. For ever.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+}
+
+/// When an Endpoint last failed, and how.
+#[derive(Debug, Default)]
+pub struct LastFailure(Mutex<Option<(Micros, &'static str)>>);
+
+impl LastFailure {
+    /// Notes a failure by its response flag or code. Never waits: of two at once one is enough.
+    pub fn note(&self, now: Micros, reason: &'static str) {
+        if let Ok(mut last) = self.0.try_lock() {
+            *last = Some((now, reason));
+        }
+    }
+
+    /// The last one.
+    pub fn get(&self) -> Option<(Micros, &'static str)> {
+        self.0.lock().ok().and_then(|last| *last)
+    }
+}

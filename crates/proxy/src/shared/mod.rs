@@ -1,0 +1,29 @@
+//! What the threads of the proxy share.
+//!
+//! Laws:
+//! 1. [`Root`] is immutable. The control thread publishes one whole; a worker adopts it between turns and says so in
+//!    its [`WorkerCell`].
+//! 2. [`BackendSlot`]s, [`EndpointSlot`]s and [`ActionSlot`]s are dense, so that workers keep their own state in
+//!    vectors. A slot comes with a number that tells its incarnations apart.
+//! 3. An [`EndpointState`] lives as long as anything holds it: a slot is given away again only when nothing but the
+//!    registry does and no request is in flight. The same identity used by two Backends is one state.
+//! 4. Counters are written by one worker each and summed by the health thread.
+
+mod endpoint;
+mod pending;
+mod process;
+mod root;
+mod slots;
+mod stats;
+mod worker_cell;
+
+pub use endpoint::{EndpointSlot, EndpointState, LastFailure};
+pub use pending::{EndpointLoad, EndpointView, Micros};
+pub use process::{Clock, Phase, Shared};
+pub use root::{
+    ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, Root, RouteLabels, RouteStats,
+    RuleAction, RuleTarget,
+};
+pub use slots::Slots;
+pub use stats::{CodeClass, Gauge, Histogram, ReasonCounters};
+pub use worker_cell::{ListenSocket, WorkerCell, WorkerMessage, WorkerStats};

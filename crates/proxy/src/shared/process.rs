@@ -1,0 +1,134 @@
+//! The one object that every thread holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use super::pending::Micros;
+use super::root::Root;
+use super::worker_cell::WorkerCell;
+use crate::config::ProxyConfig;
+
+/// The process's one clock: microseconds since its epoch, monotonic.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    epoch: Instant,
+}
+
+impl Clock {
+    /// Starts the epoch a second ago: 0 stays free to mean "never".
+    pub fn start() -> Self {
+        let now = Instant::now();
+        Self { epoch: now.checked_sub(std::time::Duration::from_secs(1)).unwrap_or(now) }
+    }
+
+    /// Now. One call per turn of a loop is enough.
+    pub fn now(&self) -> Micros {
+        Micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Where the proxy stands in its life. It only moves down this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// Serves.
+    Running = 0,
+    /// Readiness fails; connections are still accepted; answers carry `Connection: close`.
+    Draining = 1,
+    /// Nothing new is accepted; a worker's loop returns once its last connection is closed, at the latest at
+    /// [`Shared::deadline`].
+    Closing = 2,
+    /// A worker's loop returns at once.
+    Stopped = 3,
+}
+
+/// What all threads share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Fixed at start.
+    pub config: ProxyConfig,
+    /// The process's clock.
+    pub clock: Clock,
+    /// The root to adopt.
+    pub root: ArcSwap<Root>,
+    /// One cell per worker.
+    pub workers: Box<[WorkerCell]>,
+    /// Client connections of all workers, for the limit.
+    pub connections: AtomicU32,
+    phase: AtomicU8,
+    deadline: AtomicU64,
+}
+
+impl Shared {
+    /// Before any thread has started.
+    pub fn new(config: ProxyConfig) -> Arc<Self> {
+        let workers = (0..config.worker_count()).map(|_| WorkerCell::new()).collect();
+        Arc::new(Self {
+            config,
+            clock: Clock::start(),
+            root: ArcSwap::from_pointee(Root::default()),
+            workers,
+            connections: AtomicU32::new(0),
+            phase: AtomicU8::new(Phase::Running as u8),
+            deadline: AtomicU64::new(u64::MAX),
+        })
+    }
+
+    /// The phase.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            2 => Phase::Closing,
+            _ => Phase::Stopped,
+        }
+    }
+
+    /// Moves on to `phase` (never back) and wakes all workers.
+    pub fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.wake_all();
+    }
+
+    /// When a worker returns whatever is still open.
+    pub fn deadline(&self) -> Micros {
+        Micros(self.deadline.load(Ordering::Acquire))
+    }
+
+    /// Sets the end of a graceful stop; the earliest one stays.
+    pub fn set_deadline(&self, at: Micros) {
+        self.deadline.fetch_min(at.0, Ordering::AcqRel);
+    }
+
+    /// Makes all workers take a turn.
+    pub fn wake_all(&self) {
+        self.workers.iter().for_each(WorkerCell::wake);
+    }
+
+    /// Takes one of the process's client connections; false above the limit.
+    pub fn acquire_connection(&self) -> bool {
+        let limit = self.config.limits.connections;
+        self.connections
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open + 1))
+            .is_ok()
+    }
+
+    /// Gives a client connection back.
+    pub fn release_connection(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Publishes a root and wakes all workers.
+    pub(crate) fn publish(&self, root: Root) {
+        self.root.store(Arc::new(root));
+        self.wake_all();
+    }
+
+    /// Whether every worker reads the root of `generation` or a later one.
+    pub fn adopted_by_all(&self, generation: u64) -> bool {
+        self.workers.iter().all(|worker| worker.adopted() >= generation)
+    }
+}

@@ -1,0 +1,140 @@
+//! What one worker shows to the other threads, and how they reach it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::pending::Micros;
+use super::stats::{Gauge, ReasonCounters};
+use crate::access_log::LogBuffer;
+
+/// A socket that a worker is to accept from.
+#[derive(Debug)]
+pub struct ListenSocket {
+    /// The bind's address; also the key of the routing table.
+    pub address: SocketAddr,
+    /// Which of the bind's sockets.
+    pub shard: usize,
+    /// Non-blocking. Closed when this is dropped.
+    pub socket: std::net::TcpListener,
+    /// Held as long as the socket is open; the owner of all sockets counts these.
+    pub open: Arc<()>,
+}
+
+/// What other threads tell a worker. Never on the request path.
+#[derive(Debug)]
+pub enum WorkerMessage {
+    /// Accept from this socket.
+    Listen(ListenSocket),
+    /// Accept what is waiting on the bind's sockets, then close them. Accepted connections stay.
+    Retire(SocketAddr),
+    /// A connection that another worker accepted and has not read from.
+    Adopt {
+        /// The bind that it was accepted on.
+        bind: SocketAddr,
+        /// Non-blocking.
+        socket: std::net::TcpStream,
+        /// The client.
+        peer: SocketAddr,
+    },
+}
+
+/// One worker, seen from outside.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct WorkerCell {
+    /// Counters that the worker writes.
+    pub stats: WorkerStats,
+    /// Where its access log goes.
+    pub log: LogBuffer,
+    heartbeat: AtomicU64,
+    adopted: AtomicU64,
+    inbox: Mutex<VecDeque<WorkerMessage>>,
+    waker: OnceLock<mio::Waker>,
+}
+
+/// Counters of one worker, written by it alone.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    /// Client connections that are open.
+    pub connections: Gauge,
+    /// Client connections accepted so far.
+    pub accepted: Gauge,
+    /// Requests in progress.
+    pub exchanges: Gauge,
+    /// Idle connections to endpoints.
+    pub upstream_idle: Gauge,
+    /// Requests refused by their form, and connections refused by a limit, by code.
+    pub refused: ReasonCounters,
+    /// Repeats and hedged dials, by code.
+    pub retries: ReasonCounters,
+    /// Picks that named an Endpoint which was gone by the time of its dial.
+    pub stale_picks: Gauge,
+}
+
+impl WorkerCell {
+    /// A worker that has not started.
+    pub fn new() -> Self {
+        Self {
+            stats: WorkerStats::default(),
+            log: LogBuffer::default(),
+            heartbeat: AtomicU64::new(0),
+            adopted: AtomicU64::new(0),
+            inbox: Mutex::new(VecDeque::new()),
+            waker: OnceLock::new(),
+        }
+    }
+
+    /// The worker's first act: how to wake its poll. A second call changes nothing.
+    pub fn started(&self, waker: mio::Waker) {
+        let _ = self.waker.set(waker);
+    }
+
+    /// Makes the worker take a turn. Before it has started this does nothing: its first turn looks at everything.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            // It fails only when the worker's poll is gone, and then nobody is left to wake.
+            let _ = waker.wake();
+        }
+    }
+
+    /// Leaves a message and wakes the worker.
+    pub fn send(&self, message: WorkerMessage) {
+        if let Ok(mut inbox) = self.inbox.lock() {
+            inbox.push_back(message);
+        }
+        self.wake();
+    }
+
+    /// The messages left so far, in their order.
+    pub fn receive(&self) -> VecDeque<WorkerMessage> {
+        self.inbox.lock().map(|mut inbox| std::mem::take(&mut *inbox)).unwrap_or_default()
+    }
+
+    /// Says that the loop turns. At least once a second, idle or not.
+    pub fn beat(&self, now: Micros) {
+        self.heartbeat.store(now.0, Ordering::Relaxed);
+    }
+
+    /// When the loop last turned; 0 before its first turn.
+    pub fn heartbeat(&self) -> Micros {
+        Micros(self.heartbeat.load(Ordering::Relaxed))
+    }
+
+    /// Says which root the worker reads from now on. Called after it dropped the one before.
+    pub fn set_adopted(&self, generation: u64) {
+        self.adopted.store(generation, Ordering::Release);
+    }
+
+    /// The generation of the root that the worker reads.
+    pub fn adopted(&self) -> u64 {
+        self.adopted.load(Ordering::Acquire)
+    }
+}
+
+impl Default for WorkerCell {
+    fn default() -> Self {
+        Self::new()
+    }
+}
