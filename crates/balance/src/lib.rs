@@ -1,1 +1,30 @@
-//! Placeholder
+//! Which Endpoint takes the next attempt.
+//!
+//! This crate decides and remembers; it does no I/O and reads no clock: time ([`Micros`]) and randomness
+//! ([`Rng`]) are arguments, so every behaviour can be simulated in virtual time.
+//!
+//! Laws
+//! 1. [`EndpointLoad`] is the one record of an Endpoint's load and health. All workers and all Backends
+//!    that use the Endpoint share it; it holds atomics only and is never locked.
+//! 2. A [`Balancer`] belongs to one worker and one Backend. It keeps nothing about an Endpoint that the
+//!    record could hold, so its update loses no average and no counter; its own phase survives updates.
+//! 3. Weight acts on how often an Endpoint is drawn, never on what it seems to cost: dividing cost by weight
+//!    starves light Endpoints.
+//! 4. An excluded Endpoint is never picked. An Endpoint that is passed over after failed dials is picked
+//!    only as a probe, or when there is nobody else: the last one is never given up.
+
+mod budget;
+mod load;
+mod picker;
+mod rng;
+mod stats;
+mod targets;
+mod time;
+
+pub use budget::RepeatBudget;
+pub use load::{Dialable, EndpointLoad, Failure, InFlight};
+pub use picker::{Balancer, EndpointView, Pick, Policy, Reason, SlowStart, Tier};
+pub use rng::{Rng, SplitMix64};
+pub use stats::{HISTOGRAM_BUCKETS, Histogram, StatusClass, Totals};
+pub use targets::WeightedTargets;
+pub use time::Micros;
