@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::pending::{EndpointLoad, Micros};
+use fairlead_balance::{EndpointLoad, Micros};
 
 /// A dense index, and the number of its incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,6 @@
 //! 4. Counters are written by one worker each and summed by the health thread.
 
 mod endpoint;
-mod pending;
 mod process;
 mod root;
 mod slots;
@@ -18,12 +17,11 @@ mod stats;
 mod worker_cell;
 
 pub use endpoint::{EndpointSlot, EndpointState, LastFailure};
-pub use pending::{EndpointLoad, EndpointView, Micros};
 pub use process::{Clock, Phase, Shared};
 pub use root::{
     ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, Root, RouteLabels, RouteStats,
     RuleAction, RuleTarget,
 };
 pub use slots::Slots;
-pub use stats::{CodeClass, Gauge, Histogram, ReasonCounters};
+pub use stats::{Gauge, Histogram, ReasonCounters};
 pub use worker_cell::{ListenSocket, WorkerCell, WorkerMessage, WorkerStats};

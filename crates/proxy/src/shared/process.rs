@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use fairlead_balance::Micros;
 
-use super::pending::Micros;
 use super::root::Root;
 use super::worker_cell::WorkerCell;
 use crate::config::ProxyConfig;

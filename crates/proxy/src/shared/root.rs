@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fairlead_snapshot::{LoadBalancer, Position, TargetError};
+use fairlead_balance::{EndpointView, Policy, StatusClass};
+use fairlead_route::Table;
+use fairlead_snapshot::{Position, TargetError};
 use rustc_hash::FxHashMap;
 
 use super::endpoint::{EndpointSlot, EndpointState};
-use super::pending::EndpointView;
 use super::slots::Slots;
-use super::stats::{CodeClass, Gauge, Histogram};
+use super::stats::{Gauge, Histogram};
 
 /// One version of the configuration.
 #[derive(Debug, Default)]
@@ -55,8 +56,19 @@ pub struct ActionSlot {
 pub struct BindTable {
     /// The socket's address.
     pub address: SocketAddr,
-    /// Requests that matched nothing.
-    pub unmatched: Arc<RouteStats>,
+    /// Which Rule takes a request.
+    pub table: Table<Arc<RuleAction>>,
+    /// Counters of requests that matched no Rule, by the Listener that took them.
+    pub(crate) unmatched: FxHashMap<Arc<str>, Arc<RouteStats>>,
+    /// Counters of requests that no Listener took.
+    pub(crate) unheard: Arc<RouteStats>,
+}
+
+impl BindTable {
+    /// Where to count a request for `host` (lower case, without port) that matched no Rule.
+    pub fn unmatched(&self, host: &[u8]) -> &Arc<RouteStats> {
+        self.table.listener(host).and_then(|listener| self.unmatched.get(listener)).unwrap_or(&self.unheard)
+    }
 }
 
 /// What to do with a request that matched a Rule on a Listener.
@@ -110,7 +122,7 @@ pub struct BackendState {
     /// The Service's namespace.
     pub namespace: Box<str>,
     /// How an endpoint is chosen.
-    pub load_balancer: LoadBalancer,
+    pub policy: Policy,
     /// The members, sorted by id.
     pub endpoints: Arc<[Arc<EndpointState>]>,
     /// What pickers read of each member, by the same index.
@@ -143,7 +155,7 @@ pub struct RouteStats {
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct WorkerRouteStats {
-    requests: [Gauge; CodeClass::ALL.len()],
+    requests: [Gauge; StatusClass::ALL.len()],
     duration: Histogram,
 }
 
@@ -153,15 +165,16 @@ impl RouteStats {
         Self { labels, workers: (0..workers).map(|_| WorkerRouteStats::default()).collect() }
     }
 
-    /// Counts one finished exchange; only the worker of that index may.
+    /// Counts one finished exchange by the status sent (0: none was); only the worker of that index may.
     pub fn finished(&self, worker: usize, status: u16, duration_us: u64) {
         let stats = &self.workers[worker];
-        stats.requests[CodeClass::of(status) as usize].add(1);
+        let class = if status == 0 { StatusClass::NoResponse } else { StatusClass::of(status) };
+        stats.requests[class as usize].add(1);
         stats.duration.observe(duration_us);
     }
 
     /// Exchanges of a class, over all workers.
-    pub fn requests(&self, class: CodeClass) -> u64 {
+    pub fn requests(&self, class: StatusClass) -> u64 {
         self.workers.iter().map(|stats| stats.requests[class as usize].get()).sum()
     }
 

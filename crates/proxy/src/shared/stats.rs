@@ -31,59 +31,6 @@ impl Gauge {
     }
 }
 
-/// The first digit of a status code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CodeClass {
-    /// 101 and other interim answers that ended the exchange.
-    Informational,
-    /// 2xx.
-    Success,
-    /// 3xx.
-    Redirect,
-    /// 4xx.
-    ClientError,
-    /// 5xx.
-    ServerError,
-    /// No answer reached the client.
-    None,
-}
-
-impl CodeClass {
-    /// All of them, in the order of their indices.
-    pub const ALL: [Self; 6] = [
-        Self::Informational,
-        Self::Success,
-        Self::Redirect,
-        Self::ClientError,
-        Self::ServerError,
-        Self::None,
-    ];
-
-    /// The class of a status; 0 and what is no status give [`CodeClass::None`].
-    pub fn of(status: u16) -> Self {
-        match status / 100 {
-            1 => Self::Informational,
-            2 => Self::Success,
-            3 => Self::Redirect,
-            4 => Self::ClientError,
-            5 => Self::ServerError,
-            _ => Self::None,
-        }
-    }
-
-    /// As in the label `code`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Informational => "1xx",
-            Self::Success => "2xx",
-            Self::Redirect => "3xx",
-            Self::ClientError => "4xx",
-            Self::ServerError => "5xx",
-            Self::None => "0",
-        }
-    }
-}
-
 /// A latency histogram with the bounds that OpenTelemetry gives for HTTP, of one writer.
 #[derive(Debug, Default)]
 pub struct Histogram {

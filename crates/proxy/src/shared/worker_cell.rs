@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::pending::Micros;
+use fairlead_balance::Micros;
+
 use super::stats::{Gauge, ReasonCounters};
 use crate::access_log::LogBuffer;
 
