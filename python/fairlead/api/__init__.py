@@ -1,1 +1,81 @@
-"""Placeholder."""
+"""The admin API's Structs, shared with the command line.
+
+Laws:
+1. Gateways and Routes are the Kubernetes objects with their status; Backends and Endpoints are Fairlead's
+   own views in the same shape.
+2. Nothing here imports more than msgspec and the resources: the command line starts fast.
+"""
+
+from fairlead.api._instance import (
+    BindState,
+    Finding,
+    Instance,
+    KindState,
+    Problem,
+    ProxyState,
+    Rejected,
+    Version,
+)
+from fairlead.api._objects import (
+    ITEM_TYPES,
+    Backend,
+    BackendSpec,
+    BackendStatus,
+    Collection,
+    Endpoint,
+    EndpointSpec,
+    EndpointStatus,
+    Gateway,
+    Item,
+    ItemList,
+    ItemT,
+    Route,
+    Traffic,
+    WatchEvent,
+    WatchType,
+)
+from fairlead.api._status import (
+    AncestorStatus,
+    GatewayClassStatus,
+    GatewayStatus,
+    ListenerStatus,
+    ObjectStatus,
+    ParentStatus,
+    PolicyStatus,
+    RouteStatus,
+)
+
+__all__ = [
+    "ITEM_TYPES",
+    "AncestorStatus",
+    "Backend",
+    "BackendSpec",
+    "BackendStatus",
+    "BindState",
+    "Collection",
+    "Endpoint",
+    "EndpointSpec",
+    "EndpointStatus",
+    "Finding",
+    "Gateway",
+    "GatewayClassStatus",
+    "GatewayStatus",
+    "Instance",
+    "Item",
+    "ItemList",
+    "ItemT",
+    "KindState",
+    "ListenerStatus",
+    "ObjectStatus",
+    "ParentStatus",
+    "PolicyStatus",
+    "Problem",
+    "ProxyState",
+    "Rejected",
+    "Route",
+    "RouteStatus",
+    "Traffic",
+    "Version",
+    "WatchEvent",
+    "WatchType",
+]

@@ -151,7 +151,7 @@ ToProxy = Update | Subscribe
 FromProxy = Hello | Ack | Facts | Telemetry
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")
-_from_proxy = msgspec.msgpack.Decoder(FromProxy)
+_from_proxy: msgspec.msgpack.Decoder[FromProxy] = msgspec.msgpack.Decoder(FromProxy)
 _LENGTH = struct.Struct(">I")
 
 
