@@ -1,0 +1,255 @@
+"""Writes statements into the API: only changes, only while this instance holds the Lease.
+
+Laws:
+1. At most one write of an object is under way, at most `MAX_WRITES` in all; a Gateway is written at most once
+   per `GATEWAY_INTERVAL_S`, so that a burst of routes does not become a burst of writes.
+2. A conflict means that somebody else wrote: the object is read again and the merge done anew, at once.
+   Any other failure is tried again later, with backoff, and holds up no other object.
+3. Nothing is read or written for an object whose statement did not change.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from fairlead.base import Clock, FairleadError, get_logger
+from fairlead.resources import KINDS, Kind, Ref
+from fairlead.status._book import Name, StatusBook
+from fairlead.status._merge import merge_ancestors, merge_class, merge_gateway, merge_parents
+from fairlead.status._wire import (
+    GatewayClassStatusWire,
+    GatewayStatusWire,
+    PolicyStatusWire,
+    RouteStatusWire,
+    StatusWire,
+    render,
+    timestamp,
+)
+from fairlead.translate import Forgotten
+
+GATEWAY_INTERVAL_S = 1.0
+MAX_WRITES = 8
+MAX_CONFLICTS = 10
+_TICK_S = 0.02
+_RETRY_MIN_S = 0.5
+_RETRY_MAX_S = 30.0
+
+
+class StatusConflictError(FairleadError):
+    """The object has changed since it was read."""
+
+    code = "Conflict"
+    retryable = True
+
+
+class StatusGoneError(FairleadError):
+    """The object is gone."""
+
+    code = "NotFound"
+
+
+class Live(msgspec.Struct, frozen=True):
+    """An object as the API has it now."""
+
+    uid: str
+    resource_version: str
+    status: msgspec.Raw
+    """Its `status`, `{}` where it has none."""
+
+
+class StatusApi(Protocol):
+    """What the writer needs of the API server. Errors are FairleadErrors."""
+
+    async def read(self, kind: Kind, ref: Ref) -> Live:
+        """The object. Raises StatusGoneError."""
+        ...
+
+    async def patch(self, kind: Kind, ref: Ref, body: bytes) -> None:
+        """JSON merge patch of the status subresource. Raises StatusConflictError, StatusGoneError."""
+        ...
+
+    async def apply(self, kind: Kind, ref: Ref, body: bytes) -> None:
+        """Server-side apply of the status subresource. Raises StatusGoneError."""
+        ...
+
+
+class _Lists(msgspec.Struct, frozen=True):
+    parents: tuple[msgspec.Raw, ...] = ()
+    ancestors: tuple[msgspec.Raw, ...] = ()
+
+
+class _Due(msgspec.Struct):
+    at: float
+    failures: int = 0
+
+
+class StatusWriter:
+    """Keeps the API's statuses equal to the book's statements."""
+
+    def __init__(
+        self,
+        book: StatusBook,
+        api: StatusApi,
+        *,
+        controller_name: str,
+        clock: Clock,
+        may_write: Callable[[], bool],
+    ) -> None:
+        self._book = book
+        self._api = api
+        self._controller_name = controller_name
+        self._clock = clock
+        self._may_write = may_write
+        self._due: dict[Name, _Due] = {}
+        self._under_way: set[Name] = set()
+        self._written_at: dict[Name, float] = {}
+        self._wake = asyncio.Event()
+        self._log = get_logger("status")
+        self.writes = 0
+        """Writes done so far."""
+
+    def wake(self) -> None:
+        """The book has changed, or the right to write."""
+        self._wake.set()
+
+    def rewrite_all(self) -> None:
+        """Compares every object with the API again: after winning the Lease."""
+        for statement in self._book.statements():
+            self._due.setdefault((statement.status.kind, statement.status.ref), _Due(0.0))
+        self.wake()
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._wake.clear()
+                now = self._clock.monotonic()
+                for name in self._book.settle(now):
+                    self._due[name] = _Due(max(now, self._earliest(name)))
+                for name in self._startable(now):
+                    self._under_way.add(name)
+                    tasks.create_task(
+                        self._write(name, self._due.pop(name)), name=f"status of {name[0]} {name[1]}"
+                    )
+                await self._pause()
+
+    async def _pause(self) -> None:
+        busy = self._book.waiting or (self._due and self._may_write())
+        try:
+            async with asyncio.timeout(_TICK_S if busy else None):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _startable(self, now: float) -> list[Name]:
+        if not self._may_write():
+            return []
+        free = MAX_WRITES - len(self._under_way)
+        due = (name for name, one in self._due.items() if one.at <= now and name not in self._under_way)
+        return [name for name, _ in zip(due, range(free), strict=False)]
+
+    def _earliest(self, name: Name) -> float:
+        interval = GATEWAY_INTERVAL_S if name[0] is Kind.GATEWAY else 0.0
+        return self._written_at.get(name, -interval) + interval
+
+    async def _write(self, name: Name, due: _Due) -> None:
+        kind, ref = name
+        try:
+            for _ in range(MAX_CONFLICTS):
+                try:
+                    await self._merge(kind, ref)
+                    break
+                except StatusConflictError:
+                    continue
+            else:
+                raise StatusConflictError(f"{kind} {ref} changes faster than its status can be merged")
+        except StatusGoneError:
+            self._book.forget(kind, ref)
+        except FairleadError as error:
+            delay = min(_RETRY_MAX_S, _RETRY_MIN_S * 2**due.failures) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+            self._log.warning(
+                "status not written", kind=kind, ref=str(ref), code=error.code, error=str(error)
+            )
+            self._due.setdefault(name, _Due(self._clock.monotonic() + delay, due.failures + 1))
+        finally:
+            self._under_way.discard(name)
+            self.wake()
+
+    async def _merge(self, kind: Kind, ref: Ref) -> None:
+        statement = self._book.statement(kind, ref)
+        if statement is None:
+            return
+        wire = render(
+            statement.status, controller_name=self._controller_name, at=timestamp(self._clock.wall())
+        )
+        if wire is None:
+            wire = _nothing(statement.status)
+        if wire is None:
+            self._book.forget(kind, ref)
+            return
+        live = await self._api.read(kind, ref)
+        uid = getattr(statement.status, "uid", "")
+        if uid and live.uid != uid:
+            return  # a new object of the same name: its own statement comes
+        await self._send(kind, ref, live, wire)
+        if isinstance(statement.status, Forgotten):
+            self._book.forget(kind, ref)
+
+    async def _send(self, kind: Kind, ref: Ref, live: Live, wire: StatusWire) -> None:
+        match wire:
+            case GatewayStatusWire():
+                merged = merge_gateway(msgspec.json.decode(live.status, type=GatewayStatusWire), wire)
+                if merged is not None:
+                    await self._applied(kind, ref, merged)
+            case GatewayClassStatusWire():
+                own = merge_class(msgspec.json.decode(live.status, type=GatewayClassStatusWire), wire)
+                if own is not None:
+                    await self._applied(kind, ref, own)
+            case RouteStatusWire():
+                lists = msgspec.json.decode(live.status, type=_Lists)
+                parents = merge_parents(lists.parents, wire.parents, self._controller_name)
+                if parents is not None:
+                    await self._patched(kind, ref, live, _Lists(parents=parents))
+            case PolicyStatusWire():
+                lists = msgspec.json.decode(live.status, type=_Lists)
+                ancestors = merge_ancestors(lists.ancestors, wire.ancestors, self._controller_name)
+                if ancestors is not None:
+                    await self._patched(kind, ref, live, _Lists(ancestors=ancestors))
+
+    async def _applied(self, kind: Kind, ref: Ref, status: StatusWire) -> None:
+        metadata = {"name": ref.name} | ({"namespace": ref.namespace} if ref.namespace else {})
+        body = {
+            "apiVersion": KINDS[kind].api_version,
+            "kind": kind.value,
+            "metadata": metadata,
+            "status": status,
+        }
+        await self._api.apply(kind, ref, msgspec.json.encode(body))
+        self._wrote(kind, ref)
+
+    async def _patched(self, kind: Kind, ref: Ref, live: Live, lists: _Lists) -> None:
+        field = "parents" if kind is Kind.HTTP_ROUTE else "ancestors"
+        body = {
+            "metadata": {"resourceVersion": live.resource_version},
+            "status": {field: getattr(lists, field)},
+        }
+        await self._api.patch(kind, ref, msgspec.json.encode(body))
+        self._wrote(kind, ref)
+
+    def _wrote(self, kind: Kind, ref: Ref) -> None:
+        self.writes += 1
+        self._written_at[kind, ref] = self._clock.monotonic()
+
+
+def _nothing(status: object) -> StatusWire | None:
+    """What takes our entries out of an object that is no longer ours; None where nothing can be taken out."""
+    match status:
+        case Forgotten(kind=Kind.HTTP_ROUTE):
+            return RouteStatusWire()
+        case Forgotten(kind=Kind.BACKEND_POLICY):
+            return PolicyStatusWire()
+        case _:
+            return None

@@ -1,0 +1,163 @@
+"""The writer against an API with resource versions, and with other writers on it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from fairlead.base import SystemClock
+from fairlead.resources import Kind, ParentReference, Ref
+from fairlead.snapshot import Key
+from fairlead.snapshot import Kind as ResourceKind
+from fairlead.status import Live, StatusBook, StatusConflictError, StatusGoneError, StatusWriter
+from fairlead.translate import (
+    ConditionStatus,
+    ConditionType,
+    Forgotten,
+    ParentStatus,
+    Reason,
+    RouteStatus,
+    StatusCondition,
+)
+
+OURS = "fairlead.dev/gateway-controller"
+ROUTE = Ref("default", "echo")
+
+
+class Api:
+    """One HTTPRoute with optimistic concurrency."""
+
+    def __init__(self) -> None:
+        self.parents: list[dict[str, object]] = []
+        self.version = 1
+        self.reads = 0
+        self.writes = 0
+        self.gone = False
+        self.between: Callable[[], None] = lambda: None
+
+    def set(self, parents: list[dict[str, object]]) -> None:
+        self.parents = parents
+        self.version += 1
+
+    async def read(self, kind: Kind, ref: Ref) -> Live:
+        if self.gone:
+            raise StatusGoneError("gone")
+        self.reads += 1
+        live = Live("u", str(self.version), msgspec.Raw(msgspec.json.encode({"parents": self.parents})))
+        await asyncio.sleep(0)
+        self.between()
+        return live
+
+    async def patch(self, kind: Kind, ref: Ref, body: bytes) -> None:
+        patch = msgspec.json.decode(body)
+        if patch["metadata"]["resourceVersion"] != str(self.version):
+            raise StatusConflictError("changed")
+        self.writes += 1
+        self.set(patch["status"]["parents"])
+
+    async def apply(self, kind: Kind, ref: Ref, body: bytes) -> None:
+        raise AssertionError("routes are patched: an applied parents list would own every entry")
+
+    def mine(self) -> list[dict[str, object]]:
+        return [one for one in self.parents if one["controllerName"] == OURS]
+
+
+def status(generation: int = 1, *, parents: bool = True) -> RouteStatus:
+    accepted = StatusCondition(ConditionType.ACCEPTED, ConditionStatus.TRUE, Reason.ACCEPTED, "", generation)
+    own = (ParentStatus(parent_ref=ParentReference(name="web"), conditions=(accepted,)),) if parents else ()
+    return RouteStatus(ref=ROUTE, uid="u", parents=own, key=Key(ResourceKind.ROUTE, "HTTPRoute/default/echo"))
+
+
+@asynccontextmanager
+async def writing(api: Api, book: StatusBook, *, may_write: bool = True) -> AsyncIterator[StatusWriter]:
+    writer = StatusWriter(book, api, controller_name=OURS, clock=SystemClock(), may_write=lambda: may_write)
+    task = asyncio.create_task(writer.run())
+    try:
+        yield writer
+    finally:
+        task.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def state(book: StatusBook, *statuses: RouteStatus | Forgotten) -> None:
+    book.update(statuses, generation=1, now=0)
+    book.acknowledged(1)
+
+
+async def test_a_second_controller_writes_between_our_read_and_our_write_and_both_survive() -> None:
+    api, book = Api(), StatusBook()
+    other: dict[str, object] = {
+        "controllerName": "other.example/c",
+        "parentRef": {"name": "web"},
+        "conditions": [],
+    }
+
+    def interfere() -> None:
+        if api.reads == 1:
+            api.set([other])
+
+    api.between = interfere
+    state(book, status())
+    async with writing(api, book):
+        await until(lambda: bool(api.mine()))
+    assert other in api.parents
+    assert len(api.parents) == 2
+    assert (api.reads, api.writes) == (2, 1)
+
+
+async def test_the_same_statement_is_written_once() -> None:
+    api, book = Api(), StatusBook()
+    state(book, status())
+    async with writing(api, book) as writer:
+        await until(lambda: bool(api.mine()))
+        writer.rewrite_all()
+        await until(lambda: api.reads == 2)
+        state(book, status(generation=2))
+        writer.wake()
+        await until(lambda: api.writes == 2)
+    assert api.writes == 2
+
+
+async def test_our_entry_goes_when_the_parent_goes() -> None:
+    api, book = Api(), StatusBook()
+    state(book, status())
+    async with writing(api, book) as writer:
+        await until(lambda: bool(api.mine()))
+        state(book, status(parents=False))
+        writer.wake()
+        await until(lambda: not api.parents)
+
+
+async def test_our_entry_goes_when_the_route_is_no_longer_ours() -> None:
+    api, book = Api(), StatusBook()
+    state(book, status())
+    async with writing(api, book) as writer:
+        await until(lambda: bool(api.mine()))
+        state(book, Forgotten(kind=Kind.HTTP_ROUTE, ref=ROUTE))
+        writer.wake()
+        await until(lambda: not api.parents)
+
+
+async def test_without_the_lease_nothing_is_read_or_written() -> None:
+    api, book = Api(), StatusBook()
+    state(book, status())
+    async with writing(api, book, may_write=False):
+        await until(lambda: book.statement(Kind.HTTP_ROUTE, ROUTE) is not None)
+        await asyncio.sleep(0.05)
+    assert (api.reads, api.writes) == (0, 0)
+
+
+async def test_an_object_that_is_gone_is_no_error() -> None:
+    api, book = Api(), StatusBook()
+    api.gone = True
+    state(book, status())
+    async with writing(api, book):
+        await until(lambda: book.statement(Kind.HTTP_ROUTE, ROUTE) is not None)
+        await asyncio.sleep(0.05)
+    assert api.writes == 0
