@@ -17,18 +17,23 @@
 //! [`ResponseHead::write_to`] → [`BodyReader`].
 
 mod body;
+mod chunked;
 mod emit;
 mod error;
+mod field;
 mod head;
 mod limits;
 mod request;
 mod response;
 mod scan;
+mod table;
+mod target;
 pub mod ws;
 
 pub use body::{BodyProgress, BodyReader, BodyStep, LAST_CHUNK, write_chunk_head};
 pub use emit::{
-    FieldLine, Forwarded, InvalidEdit, RequestEdits, ResponseEdits, Scheme, place_in_front, write_error,
+    CONTINUE, FieldLine, Forwarded, InvalidEdit, RequestEdits, ResponseEdits, Scheme, place_in_front,
+    write_error,
 };
 pub use error::{BodyError, Reason, RequestError, ResponseError};
 pub use head::{Field, FieldKind, Framing, HeadStorage, Span, Version};

@@ -1,6 +1,17 @@
-//! The head of a request.
+//! The head of a request (RFC 9112 §3).
 
-use crate::{Framing, HeadCursor, HeadStorage, Limits, RequestError, Span, Version};
+use std::mem::MaybeUninit;
+
+use httparse::Header;
+
+use crate::field::{self, Facts};
+use crate::head::{Framing, HeadStorage, Span, Version};
+use crate::scan::{HeadCursor, Role};
+use crate::target::{self, host_len};
+use crate::{Limits, MAX_FIELDS, Reason, RequestError};
+
+/// Longer than any registered method.
+const MAX_METHOD: usize = 24;
 
 /// A request's method. Names are case-sensitive (RFC 9110 §9.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +30,20 @@ pub enum Method {
 }
 
 impl Method {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"OPTIONS" => Self::Options,
+            b"PATCH" => Self::Patch,
+            b"TRACE" => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+
     /// Whether a request may be repeated after it was sent (GET, HEAD, OPTIONS, PUT, DELETE; RFC 9110 §9.2.2).
     /// TRACE is idempotent too, but nobody needs it repeated.
     pub const fn is_repeatable(self) -> bool {
@@ -28,6 +53,7 @@ impl Method {
 
 /// A request's head. Spans refer to the slice that was parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 pub struct RequestHead {
     /// The method.
     pub method: Method,
@@ -64,8 +90,84 @@ impl RequestHead {
         storage: &mut HeadStorage,
         limits: &Limits,
     ) -> Result<Option<Self>, RequestError> {
-        let _ = (buf, cursor, storage, limits);
-        Ok(None)
+        match cursor.advance(buf, Role::Request, limits) {
+            Ok(None) => Ok(None),
+            Ok(Some(extent)) => match Self::read(buf, extent.start, extent.end, storage, limits) {
+                Ok(head) => Ok(Some(head)),
+                Err(reason) => Err(RequestError(reason)),
+            },
+            Err(reason) => Err(RequestError(reason)),
+        }
+    }
+
+    /// Reads the complete head `buf[start..end]`.
+    fn read(
+        buf: &[u8],
+        start: usize,
+        end: usize,
+        storage: &mut HeadStorage,
+        limits: &Limits,
+    ) -> Result<Self, Reason> {
+        let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
+        let mut parsed = httparse::Request::new(&mut []);
+        let room = &mut headers[..limits.max_fields.min(MAX_FIELDS)];
+        let len = match parsed.parse_with_uninit_headers(&buf[start..end], room) {
+            Ok(httparse::Status::Complete(len)) => len,
+            Ok(httparse::Status::Partial) => return Err(Reason::InvalidRequestLine),
+            Err(error) => return Err(explain(error, &buf[start..end])),
+        };
+        let (Some(name), Some(uri), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+            return Err(Reason::InvalidRequestLine);
+        };
+        if start + len != end {
+            return Err(Reason::InvalidRequestLine);
+        }
+        if name.len() > MAX_METHOD {
+            return Err(Reason::MethodTooLong);
+        }
+        if name == "CONNECT" {
+            return Err(Reason::ConnectRefused);
+        }
+        if uri.len() > limits.max_target {
+            return Err(Reason::TargetTooLong);
+        }
+        let method = Method::of(name.as_bytes());
+        let version = if minor == 1 { Version::Http11 } else { Version::Http10 };
+        // `method SP target SP version`, each blank one byte: httparse takes no other.
+        let method_name = Span::new(start, start + name.len());
+        let target = Span::new(start + name.len() + 1, start + name.len() + 1 + uri.len());
+        let parts = target::parse(uri.as_bytes(), target.start as usize, method)?;
+        let facts = field::digest(buf, parsed.headers, storage, Role::Request, version)?;
+
+        if facts.host.is_none() && version == Version::Http11 {
+            return Err(Reason::MissingHost);
+        }
+        let mut authority = None;
+        let mut host_end = 0;
+        // Both are checked, and that of the target counts (RFC 9112 §3.2.2).
+        for span in facts.host.into_iter().chain(parts.authority) {
+            let len = host_len(span.of(buf)).ok_or(Reason::InvalidHost)?;
+            (authority, host_end) = (Some(span), span.start + len as u32);
+        }
+
+        let framing = framing(&facts, limits)?;
+        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        Ok(Self {
+            method,
+            version,
+            framing,
+            keep_alive: facts.persists(version),
+            expect_continue: facts.expect_continue && has_body,
+            upgrade: facts.upgrade() && version == Version::Http11 && !has_body,
+            len: end,
+            method_name,
+            target,
+            path: parts.path,
+            query: parts.query,
+            authority,
+            host_end,
+            absolute: parts.authority.is_some(),
+        })
     }
 
     /// The method as sent.
@@ -80,6 +182,10 @@ impl RequestHead {
 
     /// The path without the query: it begins with `/`, or is `*`. Not normalised.
     pub fn path<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
+        if self.path.is_empty() {
+            // An absolute-form target without path (RFC 9112 §3.2.1, §3.2.4).
+            return if self.method == Method::Options && self.query.is_none() { b"*" } else { b"/" };
+        }
         self.path.of(buf)
     }
 
@@ -104,5 +210,44 @@ impl RequestHead {
         out.clear();
         out.extend_from_slice(host.strip_suffix(b".").unwrap_or(host));
         out.make_ascii_lowercase();
+    }
+}
+
+fn framing(facts: &Facts, limits: &Limits) -> Result<Framing, Reason> {
+    match facts.length {
+        _ if facts.chunked => Ok(Framing::Chunked),
+        Some(length) if length > limits.max_body => Err(Reason::BodyTooLarge),
+        Some(length) => Ok(Framing::Length(length)),
+        None => Ok(Framing::None),
+    }
+}
+
+/// Names what httparse found wrong with the request `head`.
+fn explain(error: httparse::Error, head: &[u8]) -> Reason {
+    match error {
+        httparse::Error::HeaderName => Reason::InvalidFieldName,
+        httparse::Error::HeaderValue => Reason::InvalidFieldValue,
+        httparse::Error::TooManyHeaders => Reason::TooManyFields,
+        httparse::Error::Version | httparse::Error::NewLine => {
+            let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+            let mut parts = line.split(|&byte| byte == b' ').skip(2);
+            match (parts.next(), parts.next()) {
+                (Some(version), None) => explain_version(version),
+                _ => Reason::InvalidRequestLine,
+            }
+        }
+        httparse::Error::Token | httparse::Error::Status => Reason::InvalidRequestLine,
+    }
+}
+
+/// What is wrong with a version that is not supported.
+pub(crate) fn explain_version(version: &[u8]) -> Reason {
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Reason::UnsupportedVersion
+        }
+        _ => Reason::InvalidVersion,
     }
 }

@@ -1,6 +1,14 @@
-//! The head of a response.
+//! The head of a response (RFC 9112 §4) and how its body is framed (§6.3).
 
-use crate::{Framing, HeadCursor, HeadStorage, Limits, Method, RequestHead, ResponseError, Span, Version};
+use std::mem::MaybeUninit;
+
+use httparse::Header;
+
+use crate::field::{self, Facts};
+use crate::head::{Framing, HeadStorage, Span, Version};
+use crate::request::{Method, RequestHead, explain_version};
+use crate::scan::{HeadCursor, Role};
+use crate::{Limits, MAX_FIELDS, Reason, ResponseError};
 
 /// What must be known of the request to understand its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +42,6 @@ pub struct ResponseHead {
     /// Bytes of the head in the slice.
     pub len: usize,
     pub(crate) reason: Span,
-    /// Whether it answers HEAD.
-    pub(crate) to_head: bool,
 }
 
 impl ResponseHead {
@@ -44,11 +50,64 @@ impl ResponseHead {
         buf: &[u8],
         cursor: &mut HeadCursor,
         storage: &mut HeadStorage,
-        request: &RequestContext,
+        request: RequestContext,
         limits: &Limits,
     ) -> Result<Option<Self>, ResponseError> {
-        let _ = (buf, cursor, storage, request, limits);
-        Ok(None)
+        match cursor.advance(buf, Role::Response, limits) {
+            Ok(None) => Ok(None),
+            Ok(Some(extent)) => match Self::read(&buf[..extent.end], storage, request, limits) {
+                Ok(head) => Ok(Some(head)),
+                Err(reason) => Err(ResponseError(reason)),
+            },
+            Err(reason) => Err(ResponseError(reason)),
+        }
+    }
+
+    fn read(
+        buf: &[u8],
+        storage: &mut HeadStorage,
+        request: RequestContext,
+        limits: &Limits,
+    ) -> Result<Self, Reason> {
+        let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
+        let mut parsed = httparse::Response::new(&mut []);
+        let room = &mut headers[..limits.max_fields.min(MAX_FIELDS)];
+        let config = httparse::ParserConfig::default();
+        match config.parse_response_with_uninit_headers(&mut parsed, buf, room) {
+            Ok(httparse::Status::Complete(len)) if len == buf.len() => {}
+            Ok(_) => return Err(Reason::InvalidStatusLine),
+            Err(error) => return Err(explain(error, buf)),
+        }
+        let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
+            return Err(Reason::InvalidStatusLine);
+        };
+        if !(100..=599).contains(&status) {
+            return Err(Reason::InvalidStatus);
+        }
+        if status < 200 && status != 101 && request.interim >= limits.max_interim {
+            return Err(Reason::TooManyInterim);
+        }
+        let version = if minor == 1 { Version::Http11 } else { Version::Http10 };
+        let facts = field::digest(buf, parsed.headers, storage, Role::Response, version)?;
+        // Without a body by definition: an announced one has been sent for somebody else to read (RFC 9112 §6.1).
+        if (status < 200 || status == 204) && (facts.chunked || facts.length.is_some_and(|length| length > 0))
+        {
+            return Err(Reason::BodyNotAllowed);
+        }
+        let switches = facts.upgrade() && version == Version::Http11 && request.upgrade;
+        if status == 101 && !switches {
+            return Err(Reason::UnexpectedUpgrade);
+        }
+        let to_head = request.method == Method::Head;
+        let framing = framing(status, to_head, &facts, limits)?;
+        Ok(Self {
+            status,
+            version,
+            framing,
+            keep_alive: framing != Framing::UntilClose && status != 101 && facts.persists(version),
+            len: buf.len(),
+            reason: reason_span(buf),
+        })
     }
 
     /// 1xx other than 101: another response follows. It is passed on to HTTP/1.1 clients only (RFC 9110 §15.2).
@@ -94,4 +153,37 @@ pub enum Delivery {
     Decode,
     /// Bytes until close become chunks, see [`write_chunk_head`](crate::write_chunk_head).
     Encode,
+}
+
+/// RFC 9112 §6.3. A 304 and a response to HEAD may announce the body that they do not have.
+fn framing(status: u16, to_head: bool, facts: &Facts, limits: &Limits) -> Result<Framing, Reason> {
+    match facts.length {
+        _ if to_head || status < 200 || matches!(status, 204 | 304) => Ok(Framing::None),
+        _ if facts.chunked => Ok(Framing::Chunked),
+        Some(length) if length > limits.max_body => Err(Reason::BodyTooLarge),
+        Some(length) => Ok(Framing::Length(length)),
+        None => Ok(Framing::UntilClose),
+    }
+}
+
+/// What follows `HTTP/1.1 200 ` in the status line. httparse hides a reason with bytes outside ASCII.
+fn reason_span(buf: &[u8]) -> Span {
+    let end = buf.iter().position(|&byte| byte == b'\r').unwrap_or_default();
+    Span::new(end.min(13), end)
+}
+
+/// Names what httparse found wrong with the response `head`.
+fn explain(error: httparse::Error, head: &[u8]) -> Reason {
+    match error {
+        httparse::Error::HeaderName => Reason::InvalidFieldName,
+        httparse::Error::HeaderValue => Reason::InvalidFieldValue,
+        httparse::Error::TooManyHeaders => Reason::TooManyFields,
+        httparse::Error::Version => match explain_version(head.get(..8).unwrap_or_default()) {
+            Reason::UnsupportedVersion => Reason::UnsupportedVersion,
+            _ => Reason::InvalidStatusLine,
+        },
+        httparse::Error::NewLine | httparse::Error::Token | httparse::Error::Status => {
+            Reason::InvalidStatusLine
+        }
+    }
 }

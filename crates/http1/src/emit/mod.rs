@@ -1,0 +1,132 @@
+//! Emission: the head that goes on, made of runs of untouched bytes and a few lines of our own.
+//!
+//! Laws:
+//! 1. What is emitted parses again, to the same framing. Nothing that a caller adds can end a line.
+//! 2. Hop-by-hop fields end here; Connection is always our own. Framing fields pass as they came: parsing has made
+//!    sure that they have one reading.
+//! 3. Nothing is allocated but growth of the output, whose capacity is reused.
+
+mod canned;
+mod request;
+mod response;
+
+pub use canned::{CONTINUE, write_error};
+pub use request::{Forwarded, RequestEdits, Scheme};
+pub use response::{ResponseEdits, place_in_front};
+
+use crate::head::{Field, FieldKind};
+use crate::table;
+
+/// Bytes that must not be put into a head; nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("bytes that cannot stand in a head")]
+pub struct InvalidEdit;
+
+/// A field line that is safe to emit: a token, and a value without control characters and outer blanks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldLine<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+}
+
+/// What the codec alone writes, because it decides framing, routing or persistence.
+const RESERVED: [&[u8]; 9] = [
+    b"connection",
+    b"content-length",
+    b"host",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
+
+impl<'a> FieldLine<'a> {
+    /// Checks a field line. Names that frame, route or belong to one hop are refused: the codec writes those.
+    pub fn new(name: &'a [u8], value: &'a [u8]) -> Result<Self, InvalidEdit> {
+        let reserved = RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved));
+        let sound =
+            table::all_token(name) && table::all_value(value) && table::trim(value).len() == value.len();
+        if sound && !reserved { Ok(Self { name, value }) } else { Err(InvalidEdit) }
+    }
+}
+
+fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_added(out: &mut Vec<u8>, lines: &[FieldLine<'_>]) {
+    for line in lines {
+        write_line(out, line.name, line.value);
+    }
+}
+
+/// A set of field kinds.
+#[derive(Debug, Clone, Copy)]
+struct Kinds(u32);
+
+impl Kinds {
+    const fn of(kind: FieldKind) -> Self {
+        Self(1 << kind as u32)
+    }
+
+    fn with(self, kind: FieldKind, wanted: bool) -> Self {
+        if wanted { Self(self.0 | Self::of(kind).0) } else { self }
+    }
+
+    const fn contains(self, kind: FieldKind) -> bool {
+        self.0 & Self::of(kind).0 != 0
+    }
+}
+
+/// Copies the lines of the kinds to keep, neighbours in one go. `end` is where the empty line of the head begins.
+fn write_kept(out: &mut Vec<u8>, buf: &[u8], fields: &[Field], end: usize, keep: Kinds) {
+    let mut run = None;
+    for field in fields {
+        let line = field.name.start as usize;
+        if keep.contains(field.kind) {
+            run.get_or_insert(line);
+        } else if let Some(start) = run.take() {
+            out.extend_from_slice(&buf[start..line]);
+        }
+    }
+    if let Some(start) = run {
+        out.extend_from_slice(&buf[start..end]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_line_cannot_end_early_nor_frame() {
+        assert!(FieldLine::new(b"x-request-id", b"a b\tc").is_ok());
+        assert!(FieldLine::new(b"x-empty", b"").is_ok());
+        for (name, value) in [
+            ("", "a"),
+            ("a b", "a"),
+            ("a:", "a"),
+            ("a\r\nb", "a"),
+            ("a", "b\r\nc: d"),
+            ("a", "b\0"),
+            ("a", "b\n"),
+            ("a", " b"),
+            ("a", "b\t"),
+            ("Content-Length", "1"),
+            ("transfer-encoding", "chunked"),
+            ("HOST", "a"),
+            ("Connection", "close"),
+        ] {
+            assert_eq!(
+                FieldLine::new(name.as_bytes(), value.as_bytes()),
+                Err(InvalidEdit),
+                "{name:?}: {value:?}"
+            );
+        }
+    }
+}

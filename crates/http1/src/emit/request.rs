@@ -1,0 +1,182 @@
+//! The head of a request on its way upstream.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use super::{FieldLine, InvalidEdit, Kinds, write_added, write_kept, write_line};
+use crate::head::{FieldKind, HeadStorage};
+use crate::target::host_len;
+use crate::{RequestHead, table};
+
+/// The scheme that the client used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// What the upstream is told about the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The client's address, appended to X-Forwarded-For. IPv4 in IPv6 is written as IPv4.
+    pub client: IpAddr,
+    /// Whether the sender is trusted. If not, all that it says about a client (`Forwarded`, `X-Forwarded-*`,
+    /// `X-Real-Ip`, `X-Envoy-*`) is removed first.
+    pub trust: bool,
+    /// Sets X-Forwarded-Proto; a trusted sender's is kept.
+    pub proto: Option<Scheme>,
+    /// Sets X-Forwarded-Host to the authority that the client asked for; a trusted sender's is kept.
+    pub host: bool,
+}
+
+/// What changes in a request's head on its way upstream.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestEdits<'a> {
+    /// Replaces the path (normalised or rewritten); the query stays.
+    pub path: Option<&'a [u8]>,
+    /// Replaces Host.
+    pub host: Option<&'a [u8]>,
+    /// X-Forwarded-*; None leaves those fields alone.
+    pub forwarded: Option<Forwarded>,
+    /// Ask the upstream to close afterwards.
+    pub close: bool,
+    /// Lines to add.
+    pub add: &'a [FieldLine<'a>],
+}
+
+impl RequestHead {
+    /// Appends the head for the upstream to `out`: always HTTP/1.1, in origin-form or `*`, with one Host.
+    /// `buf` and `storage` are those that it was parsed with.
+    pub fn write_to(
+        &self,
+        buf: &[u8],
+        storage: &HeadStorage,
+        out: &mut Vec<u8>,
+        edits: &RequestEdits<'_>,
+    ) -> Result<(), InvalidEdit> {
+        let host_sound = edits.host.is_none_or(|host| host_len(host).is_some());
+        if !host_sound || !edits.path.is_none_or(is_path) {
+            return Err(InvalidEdit);
+        }
+        self.write_request_line(buf, out, edits.path);
+        let own_host = edits.host.is_some() || self.absolute || self.authority.is_none();
+        if own_host {
+            let host = edits.host.or(self.authority(buf)).unwrap_or_default();
+            write_line(out, b"Host", host);
+        }
+        let trust = edits.forwarded.is_none_or(|forwarded| forwarded.trust);
+        let keep = Kinds::of(FieldKind::EndToEnd)
+            .with(FieldKind::ContentLength, true)
+            .with(FieldKind::TransferEncoding, true)
+            .with(FieldKind::Trailer, true)
+            .with(FieldKind::Host, !own_host)
+            .with(FieldKind::Upgrade, self.upgrade)
+            .with(FieldKind::Expect, self.expect_continue)
+            .with(FieldKind::XForwardedFor, edits.forwarded.is_none())
+            .with(FieldKind::XForwardedProto, trust)
+            .with(FieldKind::XForwardedHost, trust)
+            .with(FieldKind::Forwarding, trust);
+        write_kept(out, buf, &storage.fields, self.len - 2, keep);
+        match (self.upgrade, edits.close) {
+            (true, _) => out.extend_from_slice(b"Connection: upgrade\r\n"),
+            (false, true) => out.extend_from_slice(b"Connection: close\r\n"),
+            (false, false) => {}
+        }
+        if let Some(forwarded) = &edits.forwarded {
+            self.write_forwarded(buf, storage, out, forwarded);
+        }
+        write_added(out, edits.add);
+        out.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    fn write_request_line(&self, buf: &[u8], out: &mut Vec<u8>, path: Option<&[u8]>) {
+        if path.is_none() && !self.absolute {
+            out.extend_from_slice(&buf[self.method_name.start as usize..self.target.end as usize]);
+        } else {
+            out.extend_from_slice(self.method_name(buf));
+            out.push(b' ');
+            out.extend_from_slice(path.unwrap_or_else(|| self.path(buf)));
+            if let Some(query) = self.query(buf) {
+                out.push(b'?');
+                out.extend_from_slice(query);
+            }
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+    }
+
+    fn write_forwarded(&self, buf: &[u8], storage: &HeadStorage, out: &mut Vec<u8>, forwarded: &Forwarded) {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        let (mut has_proto, mut has_host) = (false, false);
+        if forwarded.trust {
+            // One line in the order of the hops, for applications that read only one.
+            for field in &storage.fields {
+                match field.kind {
+                    FieldKind::XForwardedFor if !field.value.is_empty() => {
+                        out.extend_from_slice(field.value.of(buf));
+                        out.extend_from_slice(b", ");
+                    }
+                    FieldKind::XForwardedProto => has_proto = true,
+                    FieldKind::XForwardedHost => has_host = true,
+                    _ => {}
+                }
+            }
+        }
+        write_address(out, forwarded.client);
+        out.extend_from_slice(b"\r\n");
+        match forwarded.proto {
+            Some(Scheme::Http) if !has_proto => out.extend_from_slice(b"X-Forwarded-Proto: http\r\n"),
+            Some(Scheme::Https) if !has_proto => out.extend_from_slice(b"X-Forwarded-Proto: https\r\n"),
+            _ => {}
+        }
+        if let Some(authority) = self.authority(buf).filter(|_| forwarded.host && !has_host) {
+            write_line(out, b"X-Forwarded-Host", authority);
+        }
+    }
+}
+
+fn is_path(path: &[u8]) -> bool {
+    path == b"*" || (path.first() == Some(&b'/') && table::all_target(path) && !path.contains(&b'?'))
+}
+
+fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            for (at, &octet) in address.octets().iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                if octet >= 100 {
+                    out.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    out.push(b'0' + octet / 10 % 10);
+                }
+                out.push(b'0' + octet % 10);
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing to a Vec cannot fail.
+            let _ = write!(out, "{address}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_library_writes_them() {
+        for text in ["0.0.0.0", "1.20.100.255", "127.0.0.1", "::1", "2001:db8::a:1"] {
+            let mut out = Vec::new();
+            write_address(&mut out, text.parse().unwrap());
+            assert_eq!(out, text.as_bytes());
+        }
+        let mut out = Vec::new();
+        write_address(&mut out, "::ffff:10.0.0.9".parse().unwrap());
+        assert_eq!(out, b"10.0.0.9");
+    }
+}
