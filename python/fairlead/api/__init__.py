@@ -35,19 +35,19 @@ from fairlead.api._objects import (
     WatchType,
 )
 from fairlead.api._status import (
-    AncestorStatus,
+    AncestorEntry,
     GatewayClassStatus,
     GatewayStatus,
-    ListenerStatus,
+    ListenerEntry,
     ObjectStatus,
-    ParentStatus,
+    ParentEntry,
     PolicyStatus,
     RouteStatus,
 )
 
 __all__ = [
     "ITEM_TYPES",
-    "AncestorStatus",
+    "AncestorEntry",
     "Backend",
     "BackendSpec",
     "BackendStatus",
@@ -65,9 +65,9 @@ __all__ = [
     "ItemList",
     "ItemT",
     "KindState",
-    "ListenerStatus",
+    "ListenerEntry",
     "ObjectStatus",
-    "ParentStatus",
+    "ParentEntry",
     "PolicyStatus",
     "Problem",
     "ProxyState",

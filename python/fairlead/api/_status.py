@@ -1,23 +1,20 @@
-"""Status as Kubernetes shapes it: what is written into the API, and what `fairlead get -o yaml` shows.
-
-`lastTransitionTime` is set by whoever keeps a status (see `resources.Condition`).
-"""
+"""Status as Kubernetes writes it: what goes into the API, and what `fairlead get -o yaml` shows."""
 
 import msgspec
 
 from fairlead.resources import Condition, GatewayStatusAddress, ParentReference, RouteGroupKind
 
 
-class _Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A `status` or a part of it."""
+class _Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A `status` in Kubernetes' JSON, or a part of it."""
 
 
-class GatewayClassStatus(_Status, frozen=True, kw_only=True):
+class GatewayClassStatus(_Status, frozen=True, kw_only=True, rename="camel"):
     conditions: tuple[Condition, ...] = ()
 
 
-class ListenerStatus(_Status, frozen=True, kw_only=True, omit_defaults=False):
-    """One entry of a Gateway's `status.listeners`."""
+class ListenerEntry(_Status, frozen=True, kw_only=True, rename="camel"):
+    """ListenerStatus: one entry of a Gateway's `status.listeners`."""
 
     name: str
     supported_kinds: tuple[RouteGroupKind, ...] = ()
@@ -25,34 +22,34 @@ class ListenerStatus(_Status, frozen=True, kw_only=True, omit_defaults=False):
     conditions: tuple[Condition, ...] = ()
 
 
-class GatewayStatus(_Status, frozen=True, kw_only=True):
+class GatewayStatus(_Status, frozen=True, kw_only=True, rename="camel"):
     addresses: tuple[GatewayStatusAddress, ...] = ()
     conditions: tuple[Condition, ...] = ()
-    listeners: tuple[ListenerStatus, ...] = ()
+    listeners: tuple[ListenerEntry, ...] = ()
 
 
-class ParentStatus(_Status, frozen=True, kw_only=True):
-    """One entry of a Route's `status.parents`."""
+class ParentEntry(_Status, frozen=True, kw_only=True, rename="camel"):
+    """RouteParentStatus: one entry of a Route's `status.parents`."""
 
     parent_ref: ParentReference
     controller_name: str
     conditions: tuple[Condition, ...] = ()
 
 
-class RouteStatus(_Status, frozen=True, kw_only=True, omit_defaults=False):
-    parents: tuple[ParentStatus, ...] = ()
+class RouteStatus(_Status, frozen=True, kw_only=True, rename="camel"):
+    parents: tuple[ParentEntry, ...] = ()
 
 
-class AncestorStatus(_Status, frozen=True, kw_only=True):
-    """One entry of a policy's `status.ancestors`."""
+class AncestorEntry(_Status, frozen=True, kw_only=True, rename="camel"):
+    """PolicyAncestorStatus: one entry of a policy's `status.ancestors`."""
 
     ancestor_ref: ParentReference
     controller_name: str
     conditions: tuple[Condition, ...] = ()
 
 
-class PolicyStatus(_Status, frozen=True, kw_only=True, omit_defaults=False):
-    ancestors: tuple[AncestorStatus, ...] = ()
+class PolicyStatus(_Status, frozen=True, kw_only=True, rename="camel"):
+    ancestors: tuple[AncestorEntry, ...] = ()
 
 
 ObjectStatus = GatewayClassStatus | GatewayStatus | RouteStatus | PolicyStatus

@@ -3,6 +3,4 @@
 The only layer that starts tasks and processes.
 """
 
-from fairlead.runtime._status_book import CONTROLLER, StatusBook
-
-__all__ = ["CONTROLLER", "StatusBook"]
+__all__: list[str] = []

@@ -1,0 +1,199 @@
+"""The admin API: JSON over a Unix socket.
+
+    GET /api/v1/{gateways|routes|backends|endpoints}[?namespace=NS][&watch=true]
+    GET /api/v1/{gateways|routes|backends|endpoints}/NAMESPACE/NAME
+    GET /api/v1/findings, /api/v1/instance, /api/v1/version
+
+A watch answers JSON lines: all items as ADDED, a BOOKMARK, then what changes. Errors carry `api.Problem`.
+"""
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from fairlead import __version__, api
+from fairlead.admin._inventory import Inventory
+from fairlead.admin._looking import Looking
+from fairlead.base import Clock, get_logger
+from fairlead.resources import Ref
+from fairlead.snapshot import SCHEMA
+from fairlead.stream import bind_private
+
+SLICE_S = 0.002
+"""How long a list may hold the loop: endpoint changes wait for it."""
+
+WATCH_S = 0.25
+"""How often a watch looks for changes."""
+
+BOOKMARK_S = 10.0
+"""How often a silent watch says that it is alive; a client that is gone is noticed by it."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class AdminServer:
+    """Answers questions about the instance."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        looking: Looking,
+        *,
+        instance: Callable[[], api.Instance],
+        clock: Clock,
+    ) -> None:
+        self._inventory = inventory
+        self._looking = looking
+        self._instance = instance
+        self._clock = clock
+        self._log = get_logger("admin")
+
+    async def run(self, path: Path) -> None:
+        """Serves on the Unix socket `path` (mode 0600) until cancelled."""
+        runner = web.AppRunner(self.app(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, bind_private(path)).start()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await runner.cleanup()
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    def app(self) -> web.Application:
+        """The application without its socket."""
+        app = web.Application(middlewares=[self._problems])
+        app.router.add_get("/api/v1/findings", self._findings)
+        app.router.add_get("/api/v1/instance", self._about)
+        app.router.add_get("/api/v1/version", self._version)
+        app.router.add_get("/api/v1/{collection}", self._list)
+        app.router.add_get("/api/v1/{collection}/{namespace}/{name:.+}", self._one)
+        return app
+
+    @web.middleware
+    async def _problems(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            if error.status == web.HTTPNotFound.status_code and not error.content_type.endswith("json"):
+                return _problem(404, "NotFound", f"there is no {request.path}")
+            raise
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        collection = _collection(request)
+        namespace = request.query.get("namespace", "")
+        await self._look(collection)
+        if request.query.get("watch") in {"1", "true"}:
+            return await self._watch(request, collection, namespace)
+        items: list[msgspec.Raw] = []
+        elsewhere = 0
+        async for item in self._items(collection):
+            if namespace and item.metadata.namespace != namespace:
+                elsewhere += 1
+            else:
+                items.append(msgspec.Raw(_encoder.encode(item)))
+        body = {"apiVersion": "v1", "kind": "List", "items": items, "elsewhere": elsewhere}
+        return _json(body)
+
+    async def _one(self, request: web.Request) -> web.StreamResponse:
+        collection = _collection(request)
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        await self._look(collection)
+        # The Endpoints of a Backend share its key.
+        key = Ref(namespace, name.partition("/")[0])
+        if key in set(self._inventory.keys(collection)):
+            for item in self._inventory.items(collection, key):
+                if item.metadata.name == name:
+                    return _json(item)
+        return _problem(404, "NotFound", f'{collection} "{name}" not found in namespace {namespace}')
+
+    async def _watch(
+        self, request: web.Request, collection: api.Collection, namespace: str
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/jsonl"})
+        await response.prepare(request)
+        shown: dict[Ref, bytes] = {}
+        seen: int | None = None
+        told = self._clock.monotonic()
+        while True:
+            await self._look(collection)
+            if self._inventory.revision != seen:
+                first, seen = seen is None, self._inventory.revision
+                lines = await self._differences(collection, namespace, shown)
+                if first:
+                    lines.append(_BOOKMARK)
+            else:
+                lines = [_BOOKMARK] if self._clock.monotonic() - told > BOOKMARK_S else []
+            for line in lines:
+                await response.write(line)
+                told = self._clock.monotonic()
+            await asyncio.sleep(WATCH_S)
+
+    async def _differences(
+        self, collection: api.Collection, namespace: str, shown: dict[Ref, bytes]
+    ) -> list[bytes]:
+        """Events that lead from what was shown to now."""
+        lines: list[bytes] = []
+        present: set[Ref] = set()
+        async for item in self._items(collection):
+            if namespace and item.metadata.namespace != namespace:
+                continue
+            ref = Ref(item.metadata.namespace, item.metadata.name)
+            present.add(ref)
+            body = _encoder.encode(item)
+            before = shown.get(ref)
+            if before != body:
+                lines.append(_event(api.WatchType.MODIFIED if before else api.WatchType.ADDED, body))
+                shown[ref] = body
+        gone = [ref for ref in shown if ref not in present]
+        return lines + [_event(api.WatchType.DELETED, shown.pop(ref)) for ref in gone]
+
+    async def _items(self, collection: api.Collection) -> AsyncIterator[api.Item]:
+        """All items, letting the loop go on every `SLICE_S`."""
+        until = self._clock.monotonic() + SLICE_S
+        for key in self._inventory.keys(collection):
+            for item in self._inventory.items(collection, key):
+                yield item
+            if self._clock.monotonic() > until:
+                await asyncio.sleep(0)
+                until = self._clock.monotonic() + SLICE_S
+
+    async def _look(self, collection: api.Collection) -> None:
+        if collection in (api.Collection.BACKENDS, api.Collection.ENDPOINTS):
+            await self._looking.look()
+
+    async def _findings(self, _: web.Request) -> web.Response:
+        return _json(self._inventory.findings)
+
+    async def _about(self, _: web.Request) -> web.Response:
+        return _json(self._instance())
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return _json(api.Version(version=__version__, python=platform.python_version(), contract=SCHEMA))
+
+
+def _collection(request: web.Request) -> api.Collection:
+    try:
+        return api.Collection(request.match_info["collection"])
+    except ValueError:
+        raise web.HTTPNotFound from None
+
+
+_BOOKMARK = _encoder.encode({"type": api.WatchType.BOOKMARK, "object": None}) + b"\n"
+
+
+def _event(kind: api.WatchType, body: bytes) -> bytes:
+    return _encoder.encode({"type": kind, "object": msgspec.Raw(body)}) + b"\n"
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=_encoder.encode(body), status=status, content_type="application/json")
+
+
+def _problem(status: int, code: str, message: str) -> web.Response:
+    return _json(api.Problem(code=code, message=message), status)

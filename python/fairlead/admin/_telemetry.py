@@ -1,0 +1,173 @@
+"""What proxies measured, added up for people. No I/O, no clock.
+
+Laws:
+1. Rates are over the last samples, at most `WINDOW_S` long, while they hold requests of the Backend; else over
+   all since the proxies' start. `Traffic.window_s` says which.
+2. A proxy that is gone counts no more.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from fairlead.api import Traffic
+from fairlead.snapshot import EndpointStats, Telemetry
+
+WINDOW_S = 10.0
+_LEAST_WINDOW_S = 0.9
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One proxy's counters at one time."""
+
+    at: float
+    by_backend: dict[str, dict[str, EndpointStats]]
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """One Endpoint over all proxies."""
+
+    state: str
+    last_failure: str
+    share: float | None
+    latency_ms: float | None
+    traffic: Traffic
+
+
+class TelemetryBook:
+    """Recent samples of every connected proxy."""
+
+    def __init__(self) -> None:
+        self._samples: dict[str, deque[Sample]] = {}
+        self.revision = 0
+        """Rises with every sample."""
+
+    def measured(self, proxy: str, telemetry: Telemetry, now: float) -> None:
+        """Takes a sample; `now` in monotonic seconds."""
+        by_backend: dict[str, dict[str, EndpointStats]] = {}
+        for stats in telemetry.endpoints:
+            by_backend.setdefault(stats.backend, {})[stats.id] = stats
+        samples = self._samples.setdefault(proxy, deque())
+        samples.append(Sample(now, by_backend))
+        while samples[0].at < now - WINDOW_S:
+            samples.popleft()
+        self.revision += 1
+
+    def gone(self, proxy: str) -> None:
+        """Forgets a proxy."""
+        self._samples.pop(proxy, None)
+
+    def forget(self) -> None:
+        """Nobody looks any more: what is known grows stale."""
+        self._samples.clear()
+
+    def has(self, proxies: Iterable[str]) -> bool:
+        """Whether each of these proxies has told something."""
+        return all(proxy in self._samples for proxy in proxies)
+
+    def endpoints(self, backend: str) -> dict[str, Measure]:
+        """Each Endpoint of the Backend that a proxy told of, by id."""
+        tallies = self._tallies(backend, windowed=True)
+        total = sum(tally.counted for tally in tallies.values())
+        if total == 0:
+            tallies = self._tallies(backend, windowed=False)
+            total = sum(tally.counted for tally in tallies.values())
+        return {key: tally.measure(total) for key, tally in tallies.items()}
+
+    def backend(self, backend: str) -> Traffic | None:
+        """All Endpoints of the Backend together; None while no proxy has told."""
+        if not any(backend in samples[-1].by_backend for samples in self._samples.values()):
+            return None
+        together = _Tally()
+        for tally in self._tallies(backend, windowed=True).values():
+            together.add(tally)
+        if together.counted == 0:
+            together = _Tally()
+            for tally in self._tallies(backend, windowed=False).values():
+                together.add(tally)
+        return together.traffic()
+
+    def _tallies(self, backend: str, *, windowed: bool) -> dict[str, "_Tally"]:
+        tallies: dict[str, _Tally] = {}
+        for samples in self._samples.values():
+            first, last = samples[0], samples[-1]
+            window = last.at - first.at if windowed else 0.0
+            if windowed and window < _LEAST_WINDOW_S:
+                continue
+            before = first.by_backend.get(backend, {}) if windowed else {}
+            for key, stats in last.by_backend.get(backend, {}).items():
+                tallies.setdefault(key, _Tally()).count(stats, before.get(key), window)
+        return tallies
+
+
+class _Tally(msgspec.Struct):
+    """Adds up counters of one or more Endpoints and proxies."""
+
+    counted: int = 0
+    """Requests in the window."""
+    requests: int = 0
+    in_flight: int = 0
+    connections: int = 0
+    success: int = 0
+    failures: int = 0
+    window_s: float = 0.0
+    weighted_latency_us: int = 0
+    latency_weight: int = 0
+    p50_us: int = 0
+    p99_us: int = 0
+    state: str = "ready"
+    last_failure: str = ""
+
+    def count(self, stats: EndpointStats, before: EndpointStats | None, window: float) -> None:
+        """One proxy's counters, less those at the beginning of the window."""
+        self.counted += stats.requests - (before.requests if before else 0)
+        self.success += stats.success - (before.success if before else 0)
+        self.failures += stats.failures - (before.failures if before else 0)
+        self.requests += stats.requests
+        self.in_flight += stats.in_flight
+        self.connections += stats.connections
+        self.window_s = max(self.window_s, window)
+        if stats.latency_ewma_us:
+            self.weighted_latency_us += stats.latency_ewma_us * max(stats.requests, 1)
+            self.latency_weight += max(stats.requests, 1)
+        self.p50_us = max(self.p50_us, stats.latency_p50_us)
+        self.p99_us = max(self.p99_us, stats.latency_p99_us)
+        if self.state == "ready":
+            self.state = stats.state
+        self.last_failure = stats.last_failure or self.last_failure
+
+    def add(self, other: "_Tally") -> None:
+        """Another Endpoint's tally."""
+        self.counted += other.counted
+        self.success += other.success
+        self.failures += other.failures
+        self.requests += other.requests
+        self.in_flight += other.in_flight
+        self.connections += other.connections
+        self.window_s = max(self.window_s, other.window_s)
+        self.p50_us = max(self.p50_us, other.p50_us)
+        self.p99_us = max(self.p99_us, other.p99_us)
+
+    def traffic(self) -> Traffic:
+        answered = self.success + self.failures
+        return Traffic(
+            requests=self.requests,
+            in_flight=self.in_flight,
+            connections=self.connections,
+            window_s=round(self.window_s, 1),
+            requests_per_second=round(self.counted / self.window_s, 2) if self.window_s else None,
+            success_rate=self.success / answered if answered else None,
+            latency_p50_ms=self.p50_us / 1000 if self.p50_us else None,
+            latency_p99_ms=self.p99_us / 1000 if self.p99_us else None,
+        )
+
+    def measure(self, total: int) -> Measure:
+        weight = self.latency_weight
+        return Measure(
+            state=self.state,
+            last_failure=self.last_failure,
+            share=self.counted / total if total else None,
+            latency_ms=round(self.weighted_latency_us / weight / 1000, 3) if weight else None,
+            traffic=self.traffic(),
+        )
