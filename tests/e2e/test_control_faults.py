@@ -1,0 +1,153 @@
+"""The two halves live and die apart: whatever happens to control, what serves goes on serving."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.harness import manifests
+from tests.e2e.harness.client import Plan
+from tests.e2e.harness.cluster import Cluster, Namespace
+from tests.e2e.harness.fairlead import HEALTH, Fairlead
+from tests.e2e.harness.fault_api import FaultAPI
+from tests.e2e.harness.waiting import eventually
+
+pytestmark = pytest.mark.cluster
+
+HOST = "control.example"
+KINDS = ("gatewayclasses", "gateways", "httproutes", "services", "endpointslices", "namespaces")
+
+
+def serve(cluster: Cluster, namespace: Namespace, gateway: str) -> Plan:
+    """Four Pods behind a route, and the load that all these tests put on it."""
+    namespace.apply(
+        manifests.deployment("echo", 4), manifests.service("echo"), manifests.http_route("echo", HOST, "echo")
+    )
+    namespace.wait_for_pods("echo", 4)
+    eventually("first answer", lambda: cluster.get(gateway, 8080, HOST).status == 200)
+    return Plan(address=gateway, port=8080, hosts=[HOST], connections=16, rate=300, poisson=True)
+
+
+def assert_changes_arrive(cluster: Cluster, namespace: Namespace, gateway: str, *, within: float) -> None:
+    """A route made now is served within so many seconds."""
+    namespace.apply(manifests.http_route("late", "late.example", "echo"))
+    eventually(
+        "the new route", lambda: cluster.get(gateway, 8080, "late.example").status == 200, within=within
+    )
+
+
+def test_death_of_the_controller_fails_no_request(
+    cluster: Cluster, namespace: Namespace, fairlead: Fairlead, gateway: str
+) -> None:
+    with cluster.load(serve(cluster, namespace, gateway)) as load:
+        time.sleep(1)
+        for _ in range(2):
+            old = fairlead.halves()["controller"]
+            fairlead.kill("controller")
+            fairlead.wait_for_new("controller", old)
+            time.sleep(1)
+        assert_changes_arrive(cluster, namespace, gateway, within=15)
+        result = load.stop()
+    assert not result.failed, result.describe()
+
+
+def test_restart_of_the_controller_without_api_server_removes_nothing(
+    cluster: Cluster, namespace: Namespace, fairlead: Fairlead, gateway: str
+) -> None:
+    with cluster.load(serve(cluster, namespace, gateway)) as load:
+        try:
+            cluster.daemon("kill", "kube-apiserver")
+            old = fairlead.halves()["controller"]
+            fairlead.kill("controller")
+            fairlead.wait_for_new("controller", old)
+            time.sleep(5)
+            assert fairlead.ready(), "readiness does not depend on the API server"
+        finally:
+            cluster.daemon("start", "kube-apiserver")
+        eventually("/readyz of the API server", cluster.api.ready, within=60)
+        assert_changes_arrive(cluster, namespace, gateway, within=15)
+        result = load.stop()
+    assert not result.failed, result.describe()
+
+
+@pytest.fixture
+def fault_api(cluster: Cluster, tmp_path: Path) -> Iterator[FaultAPI]:
+    proxy = FaultAPI(cluster, tmp_path)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.mark.parametrize("fault", ["forbid", "hang"])
+def test_a_kind_that_cannot_be_listed_removes_nothing(
+    cluster: Cluster, namespace: Namespace, fault_api: FaultAPI, tmp_path: Path, fault: str
+) -> None:
+    fairlead = Fairlead(cluster, tmp_path, kubeconfig=fault_api.kubeconfig)
+    fairlead.start()
+    try:
+        namespace.apply(manifests.gateway())
+        gateway = namespace.programmed_address()
+        with cluster.load(serve(cluster, namespace, gateway)) as load:
+            for kind in KINDS:
+                fault_api.set({kind: fault})
+                old = fairlead.halves()["controller"]
+                fairlead.kill("controller")
+                fairlead.wait_for_new("controller", old)
+                time.sleep(3)
+            fault_api.set({})
+            # A refused kind is asked for again after at most 30 s, a silent one given up after 20 s.
+            assert_changes_arrive(cluster, namespace, gateway, within=60)
+            result = load.stop()
+        assert not result.failed, result.describe()
+        fairlead.assert_nothing_in_flight()
+    finally:
+        fairlead.stop()
+
+
+def test_death_of_the_proxy_is_over_within_a_second(
+    cluster: Cluster, namespace: Namespace, fairlead: Fairlead, gateway: str
+) -> None:
+    plan = serve(cluster, namespace, gateway)
+    time.sleep(2)  # the last-good file is written at most once a second
+    try:
+        # Without the API server what is served afterwards can come from the disk only.
+        cluster.daemon("kill", "kube-apiserver")
+        old = fairlead.halves()["controller"]
+        fairlead.kill("controller")
+        fairlead.wait_for_new("controller", old)
+        with cluster.load(plan) as load:
+            time.sleep(1)
+            killed_at = time.monotonic()
+            fairlead.kill("proxy")
+            time.sleep(4)
+            result = load.stop()
+    finally:
+        cluster.daemon("start", "kube-apiserver")
+        eventually("/readyz of the API server", cluster.api.ready, within=60)
+    others = result.where(lambda record: record.done < killed_at or record.sent > killed_at + 1)
+    assert not others.failed, others.describe()
+    broken = [record for record in result.failed if record.error in {"closed", "reset"}]
+    assert len(broken) <= plan.connections, result.describe()
+    assert {record.error for record in result.failed} <= {"closed", "reset", "connect"}, result.describe()
+    assert_changes_arrive(cluster, namespace, gateway, within=30)
+
+
+def test_without_any_configuration_it_is_not_ready(cluster: Cluster, tmp_path: Path) -> None:
+    unreachable = tmp_path / "unreachable"
+    unreachable.write_text(cluster.kubeconfig.read_text().replace(":6443", ":1"))
+    fairlead = Fairlead(cluster, tmp_path, kubeconfig=unreachable)
+    fairlead.start(ready=False)
+    try:
+
+        def status() -> int:
+            try:
+                return cluster.get(*HEALTH, "localhost", "/readyz", timeout=1).status
+            except OSError:
+                return 0
+
+        assert eventually("/readyz answers", status) == 503
+        time.sleep(2)
+        assert status() == 503
+    finally:
+        fairlead.stop()

@@ -1,0 +1,61 @@
+"""Routes follow a Deployment through every number of Pods."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from tests.e2e.harness import manifests
+from tests.e2e.harness.client import Plan
+from tests.e2e.harness.cluster import Cluster, Namespace
+from tests.e2e.harness.waiting import eventually
+
+pytestmark = pytest.mark.cluster
+
+HOST = "scale.example"
+
+
+def pods_that_answer(cluster: Cluster, address: str, requests: int = 200) -> set[str]:
+    """The Pods behind that many requests on four connections, every one of which is answered."""
+    plan = Plan(address=address, port=8080, hosts=[HOST], connections=4, total=requests)
+    with cluster.load(plan) as load:
+        result = load.wait()
+    assert not result.failed, result.describe()
+    return set(result.per_pod())
+
+
+def test_scale_3_7_2_0_4_is_followed(cluster: Cluster, namespace: Namespace, gateway: str) -> None:
+    namespace.apply(
+        manifests.deployment("echo", 3), manifests.service("echo"), manifests.http_route("echo", HOST, "echo")
+    )
+    namespace.kubectl("wait", "--for=condition=Accepted", "--timeout=30s", "gateway/web")
+    namespace.wait_accepted("echo")
+    namespace.wait_for_pods("echo", 3)
+    eventually("first answer", lambda: cluster.get(gateway, 8080, HOST).status == 200)
+
+    with cluster.load(Plan(address=gateway, port=8080, hosts=[HOST], connections=4, rate=100)) as load:
+        for replicas in (3, 7, 2):
+            namespace.scale("echo", replicas)
+            ready = {pod.name for pod in namespace.wait_for_pods("echo", replicas)}
+            eventually("exactly the ready Pods answer", lambda: pods_that_answer(cluster, gateway) == ready)  # noqa: B023
+
+        to_none = time.monotonic()
+        namespace.scale("echo", 0)
+        eventually("503", lambda: cluster.get(gateway, 8080, HOST).status == 503)
+        none_left = time.monotonic()
+        time.sleep(1)
+        to_four = time.monotonic()
+        namespace.scale("echo", 4)
+        eventually("200 again", lambda: cluster.get(gateway, 8080, HOST).status == 200)
+        some_again = time.monotonic()
+        ready = {pod.name for pod in namespace.wait_for_pods("echo", 4)}
+        eventually("exactly the ready Pods answer", lambda: pods_that_answer(cluster, gateway) == ready)
+        result = load.stop()
+
+    while_some = result.where(lambda record: record.done < to_none or record.due > some_again)
+    assert not while_some.failed, while_some.describe()
+    while_none = result.where(lambda record: none_left < record.due and record.done < to_four)
+    assert {record.status for record in while_none.records} == {503}, while_none.describe()
+    # The last Pods are dying, or the first are coming: nothing but an answer or an honest error.
+    between = result.where(lambda record: not record.ok)
+    assert {record.status for record in between.records} <= {502, 503}, between.describe()
