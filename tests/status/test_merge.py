@@ -5,11 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairlead.api import GatewayStatus, ListenerEntry, ParentEntry
 from fairlead.resources import Condition, GatewayStatusAddress, ParentReference
 from fairlead.status import (
-    GatewayStatusWire,
-    ListenerEntry,
-    ParentEntry,
     merge_ancestors,
     merge_conditions,
     merge_gateway,
@@ -111,7 +109,7 @@ def test_merging_is_idempotent_and_keeps_what_is_foreign(
     assert merge_parents(result, wanted, OURS) is None
 
 
-GATEWAY = GatewayStatusWire(
+GATEWAY = GatewayStatus(
     addresses=(GatewayStatusAddress(type="IPAddress", value="127.1.1.1"),),
     conditions=(condition(),),
     listeners=(ListenerEntry(name="http", attached_routes=1, conditions=(condition(),)),),

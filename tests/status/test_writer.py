@@ -8,9 +8,9 @@ import msgspec
 
 from fairlead.base import SystemClock
 from fairlead.resources import Kind, ParentReference, Ref
-from fairlead.snapshot import Key
+from fairlead.snapshot import Key, Position
 from fairlead.snapshot import Kind as ResourceKind
-from fairlead.status import Live, StatusBook, StatusConflictError, StatusGoneError, StatusWriter
+from fairlead.status import Live, StatusConflictError, StatusGoneError, StatusKeeper, StatusWriter
 from fairlead.translate import (
     ConditionStatus,
     ConditionType,
@@ -70,8 +70,8 @@ def status(generation: int = 1, *, parents: bool = True) -> RouteStatus:
 
 
 @asynccontextmanager
-async def writing(api: Api, book: StatusBook, *, may_write: bool = True) -> AsyncIterator[StatusWriter]:
-    writer = StatusWriter(book, api, controller_name=OURS, clock=SystemClock(), may_write=lambda: may_write)
+async def writing(api: Api, keeper: StatusKeeper, *, may_write: bool = True) -> AsyncIterator[StatusWriter]:
+    writer = StatusWriter(keeper, api, clock=SystemClock(), may_write=lambda: may_write)
     task = asyncio.create_task(writer.run())
     try:
         yield writer
@@ -85,13 +85,17 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def state(book: StatusBook, *statuses: RouteStatus | Forgotten) -> None:
-    book.update(statuses, generation=1, now=0)
-    book.acknowledged(1)
+def state(keeper: StatusKeeper, *statuses: RouteStatus | Forgotten) -> None:
+    keeper.update(statuses, Position(epoch=1, generation=1))
+    keeper.acked("proxy", Position(epoch=1, generation=1))
+
+
+def keeper_of_now() -> StatusKeeper:
+    return StatusKeeper(controller_name=OURS, clock=SystemClock(), epoch=1)
 
 
 async def test_a_second_controller_writes_between_our_read_and_our_write_and_both_survive() -> None:
-    api, book = Api(), StatusBook()
+    api, keeper = Api(), keeper_of_now()
     other: dict[str, object] = {
         "controllerName": "other.example/c",
         "parentRef": {"name": "web"},
@@ -103,8 +107,8 @@ async def test_a_second_controller_writes_between_our_read_and_our_write_and_bot
             api.set([other])
 
     api.between = interfere
-    state(book, status())
-    async with writing(api, book):
+    state(keeper, status())
+    async with writing(api, keeper):
         await until(lambda: bool(api.mine()))
     assert other in api.parents
     assert len(api.parents) == 2
@@ -112,52 +116,52 @@ async def test_a_second_controller_writes_between_our_read_and_our_write_and_bot
 
 
 async def test_the_same_statement_is_written_once() -> None:
-    api, book = Api(), StatusBook()
-    state(book, status())
-    async with writing(api, book) as writer:
+    api, keeper = Api(), keeper_of_now()
+    state(keeper, status())
+    async with writing(api, keeper) as writer:
         await until(lambda: bool(api.mine()))
         writer.rewrite_all()
         await until(lambda: api.reads == 2)
-        state(book, status(generation=2))
+        state(keeper, status(generation=2))
         writer.wake()
         await until(lambda: api.writes == 2)
     assert api.writes == 2
 
 
 async def test_our_entry_goes_when_the_parent_goes() -> None:
-    api, book = Api(), StatusBook()
-    state(book, status())
-    async with writing(api, book) as writer:
+    api, keeper = Api(), keeper_of_now()
+    state(keeper, status())
+    async with writing(api, keeper) as writer:
         await until(lambda: bool(api.mine()))
-        state(book, status(parents=False))
+        state(keeper, status(parents=False))
         writer.wake()
         await until(lambda: not api.parents)
 
 
 async def test_our_entry_goes_when_the_route_is_no_longer_ours() -> None:
-    api, book = Api(), StatusBook()
-    state(book, status())
-    async with writing(api, book) as writer:
+    api, keeper = Api(), keeper_of_now()
+    state(keeper, status())
+    async with writing(api, keeper) as writer:
         await until(lambda: bool(api.mine()))
-        state(book, Forgotten(kind=Kind.HTTP_ROUTE, ref=ROUTE))
+        state(keeper, Forgotten(kind=Kind.HTTP_ROUTE, ref=ROUTE))
         writer.wake()
         await until(lambda: not api.parents)
 
 
 async def test_without_the_lease_nothing_is_read_or_written() -> None:
-    api, book = Api(), StatusBook()
-    state(book, status())
-    async with writing(api, book, may_write=False):
-        await until(lambda: book.statement(Kind.HTTP_ROUTE, ROUTE) is not None)
+    api, keeper = Api(), keeper_of_now()
+    state(keeper, status())
+    async with writing(api, keeper, may_write=False):
+        await until(lambda: keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is not None)
         await asyncio.sleep(0.05)
     assert (api.reads, api.writes) == (0, 0)
 
 
 async def test_an_object_that_is_gone_is_no_error() -> None:
-    api, book = Api(), StatusBook()
+    api, keeper = Api(), keeper_of_now()
     api.gone = True
-    state(book, status())
-    async with writing(api, book):
-        await until(lambda: book.statement(Kind.HTTP_ROUTE, ROUTE) is not None)
+    state(keeper, status())
+    async with writing(api, keeper):
+        await until(lambda: keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is not None)
         await asyncio.sleep(0.05)
     assert api.writes == 0

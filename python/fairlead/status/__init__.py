@@ -8,31 +8,19 @@ Laws:
 """
 
 from fairlead.status._book import Statement, StatusBook
+from fairlead.status._keeper import StatusKeeper
 from fairlead.status._merge import merge_ancestors, merge_conditions, merge_gateway, merge_parents
-from fairlead.status._wire import (
-    AncestorEntry,
-    GatewayClassStatusWire,
-    GatewayStatusWire,
-    ListenerEntry,
-    ParentEntry,
-    StatusWire,
-    render,
-)
+from fairlead.status._render import render
 from fairlead.status._writer import Live, StatusApi, StatusConflictError, StatusGoneError, StatusWriter
 
 __all__ = [
-    "AncestorEntry",
-    "GatewayClassStatusWire",
-    "GatewayStatusWire",
-    "ListenerEntry",
     "Live",
-    "ParentEntry",
     "Statement",
     "StatusApi",
     "StatusBook",
     "StatusConflictError",
     "StatusGoneError",
-    "StatusWire",
+    "StatusKeeper",
     "StatusWriter",
     "merge_ancestors",
     "merge_conditions",

@@ -9,14 +9,16 @@ from typing import TypeVar
 
 import msgspec
 
-from fairlead.resources import Condition, ParentReference
-from fairlead.status._wire import (
+from fairlead.api import (
     AncestorEntry,
-    GatewayClassStatusWire,
-    GatewayStatusWire,
+    GatewayClassStatus,
+    GatewayStatus,
     ListenerEntry,
     ParentEntry,
+    PolicyStatus,
+    RouteStatus,
 )
+from fairlead.resources import Condition, ParentReference
 
 MAX_PARENTS = 32
 MAX_ANCESTORS = 16
@@ -88,10 +90,10 @@ def _merge(
     return tuple(merged) if changed else None
 
 
-def merge_gateway(live: GatewayStatusWire, own: GatewayStatusWire) -> GatewayStatusWire | None:
+def merge_gateway(live: GatewayStatus, own: GatewayStatus) -> GatewayStatus | None:
     """The status to apply; None where the live one says it already. Conditions of others are not looked at."""
     before = {one.name: one for one in live.listeners}
-    merged = GatewayStatusWire(
+    merged = GatewayStatus(
         addresses=own.addresses,
         conditions=merge_conditions(live.conditions, own.conditions),
         listeners=tuple(
@@ -113,9 +115,9 @@ def merge_gateway(live: GatewayStatusWire, own: GatewayStatusWire) -> GatewaySta
     return None if unchanged else merged
 
 
-def merge_class(live: GatewayClassStatusWire, own: GatewayClassStatusWire) -> GatewayClassStatusWire | None:
+def merge_class(live: GatewayClassStatus, own: GatewayClassStatus) -> GatewayClassStatus | None:
     """The status to apply; None where the live one says it already."""
-    merged = GatewayClassStatusWire(conditions=merge_conditions(live.conditions, own.conditions))
+    merged = GatewayClassStatus(conditions=merge_conditions(live.conditions, own.conditions))
     return None if _includes(live.conditions, merged.conditions) else merged
 
 
@@ -129,3 +131,34 @@ def _same_listener(live: ListenerEntry, own: ListenerEntry) -> bool:
 
 def _includes(live: Sequence[Condition], own: Sequence[Condition]) -> bool:
     return set(own) <= set(live)
+
+
+def merge_own_class(before: GatewayClassStatus, now: GatewayClassStatus) -> GatewayClassStatus:
+    """`now` with the transition times of `before`."""
+    return GatewayClassStatus(conditions=merge_conditions(before.conditions, now.conditions))
+
+
+def merge_own_parents(before: RouteStatus, now: RouteStatus) -> RouteStatus:
+    """`now` with the transition times of `before`."""
+    held = {one.parent_ref: one.conditions for one in before.parents}
+    return RouteStatus(
+        parents=tuple(
+            msgspec.structs.replace(
+                one, conditions=merge_conditions(held.get(one.parent_ref, ()), one.conditions)
+            )
+            for one in now.parents
+        )
+    )
+
+
+def merge_own_ancestors(before: PolicyStatus, now: PolicyStatus) -> PolicyStatus:
+    """`now` with the transition times of `before`."""
+    held = {one.ancestor_ref: one.conditions for one in before.ancestors}
+    return PolicyStatus(
+        ancestors=tuple(
+            msgspec.structs.replace(
+                one, conditions=merge_conditions(held.get(one.ancestor_ref, ()), one.conditions)
+            )
+            for one in now.ancestors
+        )
+    )

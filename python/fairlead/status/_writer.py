@@ -15,20 +15,12 @@ from typing import Protocol
 
 import msgspec
 
+from fairlead import api
 from fairlead.base import Clock, FairleadError, get_logger
 from fairlead.resources import KINDS, Kind, Ref
-from fairlead.status._book import Name, StatusBook
+from fairlead.status._book import Name
+from fairlead.status._keeper import StatusKeeper
 from fairlead.status._merge import merge_ancestors, merge_class, merge_gateway, merge_parents
-from fairlead.status._wire import (
-    GatewayClassStatusWire,
-    GatewayStatusWire,
-    PolicyStatusWire,
-    RouteStatusWire,
-    StatusWire,
-    render,
-    timestamp,
-)
-from fairlead.translate import Forgotten
 
 GATEWAY_INTERVAL_S = 1.0
 MAX_WRITES = 8
@@ -87,20 +79,18 @@ class _Due(msgspec.Struct):
 
 
 class StatusWriter:
-    """Keeps the API's statuses equal to the book's statements."""
+    """Keeps the API's statuses equal to what the keeper says."""
 
     def __init__(
         self,
-        book: StatusBook,
-        api: StatusApi,
+        keeper: StatusKeeper,
+        status_api: StatusApi,
         *,
-        controller_name: str,
         clock: Clock,
         may_write: Callable[[], bool],
     ) -> None:
-        self._book = book
-        self._api = api
-        self._controller_name = controller_name
+        self._keeper = keeper
+        self._api = status_api
         self._clock = clock
         self._may_write = may_write
         self._due: dict[Name, _Due] = {}
@@ -112,13 +102,13 @@ class StatusWriter:
         """Writes done so far."""
 
     def wake(self) -> None:
-        """The book has changed, or the right to write."""
+        """The keeper has something new to say, or the right to write has changed."""
         self._wake.set()
 
     def rewrite_all(self) -> None:
         """Compares every object with the API again: after winning the Lease."""
-        for statement in self._book.statements():
-            self._due.setdefault((statement.status.kind, statement.status.ref), _Due(0.0))
+        for name in self._keeper.names():
+            self._due.setdefault(name, _Due(0.0))
         self.wake()
 
     async def run(self) -> None:
@@ -127,7 +117,7 @@ class StatusWriter:
             while True:
                 self._wake.clear()
                 now = self._clock.monotonic()
-                for name in self._book.settle(now):
+                for name in self._keeper.take_changed():
                     self._due[name] = _Due(max(now, self._earliest(name)))
                 for name in self._startable(now):
                     self._under_way.add(name)
@@ -137,7 +127,7 @@ class StatusWriter:
                 await self._pause()
 
     async def _pause(self) -> None:
-        busy = self._book.waiting or (self._due and self._may_write())
+        busy = self._keeper.waiting or (self._due and self._may_write())
         try:
             async with asyncio.timeout(_TICK_S if busy else None):
                 await self._wake.wait()
@@ -167,7 +157,7 @@ class StatusWriter:
             else:
                 raise StatusConflictError(f"{kind} {ref} changes faster than its status can be merged")
         except StatusGoneError:
-            self._book.forget(kind, ref)
+            self._keeper.forget(kind, ref)
         except FairleadError as error:
             delay = min(_RETRY_MAX_S, _RETRY_MIN_S * 2**due.failures) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
             self._log.warning(
@@ -179,47 +169,40 @@ class StatusWriter:
             self.wake()
 
     async def _merge(self, kind: Kind, ref: Ref) -> None:
-        statement = self._book.statement(kind, ref)
-        if statement is None:
-            return
-        wire = render(
-            statement.status, controller_name=self._controller_name, at=timestamp(self._clock.wall())
-        )
+        wire = self._keeper.status_to_write(kind, ref)
         if wire is None:
-            wire = _nothing(statement.status)
-        if wire is None:
-            self._book.forget(kind, ref)
+            self._keeper.forget(kind, ref)
             return
         live = await self._api.read(kind, ref)
-        uid = getattr(statement.status, "uid", "")
-        if uid and live.uid != uid:
-            return  # a new object of the same name: its own statement comes
+        uid = self._keeper.uid_of(kind, ref)
+        if uid is not None and live.uid != uid:
+            return  # a new object of the same name: its own status comes
         await self._send(kind, ref, live, wire)
-        if isinstance(statement.status, Forgotten):
-            self._book.forget(kind, ref)
+        if uid is None:
+            self._keeper.forget(kind, ref)
 
-    async def _send(self, kind: Kind, ref: Ref, live: Live, wire: StatusWire) -> None:
+    async def _send(self, kind: Kind, ref: Ref, live: Live, wire: api.ObjectStatus) -> None:
         match wire:
-            case GatewayStatusWire():
-                merged = merge_gateway(msgspec.json.decode(live.status, type=GatewayStatusWire), wire)
+            case api.GatewayStatus():
+                merged = merge_gateway(msgspec.json.decode(live.status, type=api.GatewayStatus), wire)
                 if merged is not None:
                     await self._applied(kind, ref, merged)
-            case GatewayClassStatusWire():
-                own = merge_class(msgspec.json.decode(live.status, type=GatewayClassStatusWire), wire)
+            case api.GatewayClassStatus():
+                own = merge_class(msgspec.json.decode(live.status, type=api.GatewayClassStatus), wire)
                 if own is not None:
                     await self._applied(kind, ref, own)
-            case RouteStatusWire():
+            case api.RouteStatus():
                 lists = msgspec.json.decode(live.status, type=_Lists)
-                parents = merge_parents(lists.parents, wire.parents, self._controller_name)
+                parents = merge_parents(lists.parents, wire.parents, self._keeper.controller_name)
                 if parents is not None:
                     await self._patched(kind, ref, live, _Lists(parents=parents))
-            case PolicyStatusWire():
+            case api.PolicyStatus():
                 lists = msgspec.json.decode(live.status, type=_Lists)
-                ancestors = merge_ancestors(lists.ancestors, wire.ancestors, self._controller_name)
+                ancestors = merge_ancestors(lists.ancestors, wire.ancestors, self._keeper.controller_name)
                 if ancestors is not None:
                     await self._patched(kind, ref, live, _Lists(ancestors=ancestors))
 
-    async def _applied(self, kind: Kind, ref: Ref, status: StatusWire) -> None:
+    async def _applied(self, kind: Kind, ref: Ref, status: api.ObjectStatus) -> None:
         metadata = {"name": ref.name} | ({"namespace": ref.namespace} if ref.namespace else {})
         body = {
             "apiVersion": KINDS[kind].api_version,
@@ -242,14 +225,3 @@ class StatusWriter:
     def _wrote(self, kind: Kind, ref: Ref) -> None:
         self.writes += 1
         self._written_at[kind, ref] = self._clock.monotonic()
-
-
-def _nothing(status: object) -> StatusWire | None:
-    """What takes our entries out of an object that is no longer ours; None where nothing can be taken out."""
-    match status:
-        case Forgotten(kind=Kind.HTTP_ROUTE):
-            return RouteStatusWire()
-        case Forgotten(kind=Kind.BACKEND_POLICY):
-            return PolicyStatusWire()
-        case _:
-            return None
