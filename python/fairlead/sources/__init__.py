@@ -8,9 +8,12 @@ Laws:
 """
 
 from fairlead.sources._changes import Change, Finding, Removed, Sink, Source, Synced, Unavailable, Upserted
+from fairlead.sources._cluster import ClusterSettings, ClusterSource
 
 __all__ = [
     "Change",
+    "ClusterSettings",
+    "ClusterSource",
     "Finding",
     "Removed",
     "Sink",
