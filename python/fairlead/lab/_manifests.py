@@ -35,7 +35,9 @@ _SERVICE = {
 }
 
 
-def write_manifests(folder: Path) -> None:
-    """Writes everything but the EndpointSlice, which the Deployment keeps."""
+def write_manifests(folder: Path) -> Path:
+    """Makes `folder` and writes everything but the EndpointSlice, which the Deployment keeps."""
+    folder.mkdir()
     write_atomically(folder / "gateway.yaml", [_GATEWAY])
     write_atomically(folder / "echo.yaml", [_ROUTE, _SERVICE])
+    return folder
