@@ -12,6 +12,7 @@
 
 pub mod access_log;
 pub mod config;
+pub mod control;
 pub mod shared;
 
 pub use config::ProxyConfig;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fairlead_balance::{EndpointLoad, Micros};
+use fairlead_snapshot::Endpoint;
 
 /// A dense index, and the number of its incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,14 +42,19 @@ pub struct EndpointState {
 
 impl EndpointState {
     /// A new Endpoint.
-    pub fn new(slot: EndpointSlot, id: Arc<str>, address: SocketAddr, load: Arc<EndpointLoad>) -> Self {
+    pub fn new(
+        slot: EndpointSlot,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        load: Arc<EndpointLoad>,
+    ) -> Self {
         Self {
             slot,
-            id,
+            id: Arc::clone(&endpoint.id),
             address,
-            pod: None,
-            node: None,
-            zone: None,
+            pod: endpoint.pod.clone(),
+            node: endpoint.node.clone(),
+            zone: endpoint.zone.clone(),
             load,
             connections: AtomicU32::new(0),
             last_failure: LastFailure::default(),

@@ -23,6 +23,8 @@ pub struct Root {
     pub binds: FxHashMap<SocketAddr, Arc<BindTable>>,
     /// Backends by [`BackendSlot`].
     pub backends: Slots<BackendState>,
+    /// Counters of all Rules and Listeners, for whoever reports them.
+    pub stats: Slots<RouteStats>,
     /// How it differs from the root before.
     pub changed: Changed,
 }
@@ -76,8 +78,6 @@ impl BindTable {
 pub struct RuleAction {
     /// For state per worker, such as the weighted choice's phase.
     pub slot: ActionSlot,
-    /// The Rule's place in its Route.
-    pub rule: u16,
     /// The destinations by weight. Empty, or with a total weight of 0: answer 500.
     pub targets: Box<[RuleTarget]>,
     /// Microseconds for the whole request; absent means no limit (defaults are applied already).
@@ -86,7 +86,7 @@ pub struct RuleAction {
     pub backend_timeout_us: Option<u64>,
     /// The port that users see, for forwarded fields.
     pub listener_port: u16,
-    /// Counters, shared with the action's earlier and later versions.
+    /// Counters and the Rule's place; shared with the action's earlier and later versions.
     pub stats: Arc<RouteStats>,
 }
 

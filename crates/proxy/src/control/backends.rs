@@ -1,0 +1,290 @@
+//! Backends and their endpoints, on the way to [`BackendState`]s.
+//!
+//! Laws:
+//! 1. A Backend has a slot as long as it is held or a Route names it: a Route built before its Backend came need not
+//!    be built again.
+//! 2. A change of single endpoints costs a search per endpoint and a copy of the Backend's list of members.
+//! 3. What is invalid was refused before it came here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use fairlead_balance::{EndpointView, Micros, Policy};
+use fairlead_snapshot::{Backend, Endpoint, Endpoints, LoadBalancer, Reason, Refusal, Resource};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::held::{Body, Version};
+use super::registry::Registry;
+use super::slots::Numbers;
+use super::transaction::Delta;
+use crate::shared::{BackendSlot, BackendState, EndpointSlot, EndpointState};
+
+/// One endpoint of one Backend.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) endpoint: Endpoint,
+    pub(super) state: Arc<EndpointState>,
+}
+
+#[derive(Debug)]
+struct HeldEndpoints {
+    hash: Box<str>,
+    /// As received; absent after a delta.
+    body: Option<Body>,
+    /// Sorted by id.
+    members: Vec<Arc<Member>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    slot: BackendSlot,
+    incarnation: u64,
+    version: u64,
+    backend: Option<(Version, Backend)>,
+    endpoints: Option<HeldEndpoints>,
+    references: u32,
+}
+
+/// What a transaction changed.
+#[derive(Debug, Default)]
+pub(super) struct BackendChanges {
+    pub(super) states: Vec<(BackendSlot, Option<Arc<BackendState>>)>,
+    pub(super) gone: Vec<EndpointSlot>,
+}
+
+/// All Backends by name.
+#[derive(Debug)]
+pub(super) struct Backends {
+    by_name: FxHashMap<Arc<str>, Entry>,
+    numbers: Numbers,
+    registry: Registry,
+    dirty: FxHashSet<Arc<str>>,
+}
+
+impl Backends {
+    pub(super) fn new(workers: usize) -> Self {
+        Self {
+            by_name: FxHashMap::default(),
+            numbers: Numbers::default(),
+            registry: Registry::new(workers),
+            dirty: FxHashSet::default(),
+        }
+    }
+
+    /// The slot of a Backend that may be held or not; one more Route target names it.
+    pub(super) fn refer(&mut self, name: &Arc<str>) -> BackendSlot {
+        let entry = self.entry(name);
+        entry.references += 1;
+        entry.slot
+    }
+
+    /// One Route target less names it.
+    pub(super) fn forget(&mut self, name: &Arc<str>) {
+        self.entry(name).references -= 1;
+        self.dirty.insert(Arc::clone(name));
+    }
+
+    pub(super) fn is_held(&self, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|entry| entry.backend.is_some())
+    }
+
+    pub(super) fn endpoints_hash(&self, name: &str) -> Option<&str> {
+        self.by_name.get(name)?.endpoints.as_ref().map(|held| &*held.hash)
+    }
+
+    pub(super) fn put(&mut self, name: &Arc<str>, version: Version, backend: Backend) {
+        self.touch(name).backend = Some((version, backend));
+    }
+
+    pub(super) fn remove(&mut self, name: &Arc<str>) {
+        if self.is_held(name) {
+            self.touch(name).backend = None;
+        }
+    }
+
+    /// All endpoints of a Backend; those that it had before keep their state.
+    pub(super) fn put_endpoints(
+        &mut self,
+        name: &Arc<str>,
+        version: Version,
+        endpoints: Endpoints,
+        now: Micros,
+    ) {
+        let registry = &mut self.registry;
+        let members =
+            endpoints.endpoints.into_iter().map(|endpoint| member(registry, endpoint, now)).collect();
+        let held = HeldEndpoints { hash: version.hash, body: Some(version.body), members };
+        let before = self.touch(name).endpoints.replace(held);
+        self.release_all(before);
+    }
+
+    pub(super) fn remove_endpoints(&mut self, name: &Arc<str>) {
+        if self.endpoints_hash(name).is_some() {
+            let before = self.touch(name).endpoints.take();
+            self.release_all(before);
+        }
+    }
+
+    /// Changes single endpoints. Nothing is changed if the delta starts from another version, or holds an endpoint
+    /// that is not valid.
+    pub(super) fn apply_delta(&mut self, delta: Delta, now: Micros) -> Result<(), Refusal> {
+        for endpoint in &delta.upserts {
+            fairlead_snapshot::validate_endpoint(endpoint)?;
+        }
+        let held = match self.by_name.get_mut(&delta.name).map(|entry| entry.endpoints.as_mut()) {
+            Some(Some(held)) if held.hash == delta.base => held,
+            Some(Some(held)) => {
+                let message = format!("the delta starts from {}, held is {}", delta.base, held.hash);
+                return Err(Refusal::new(Reason::BaseMismatch, message));
+            }
+            _ => return Err(Refusal::new(Reason::BaseMismatch, "no version is held")),
+        };
+        for endpoint in delta.upserts {
+            let place = held.members.binary_search_by(|member| member.endpoint.id.cmp(&endpoint.id));
+            let member = member(&mut self.registry, endpoint, now);
+            match place {
+                Ok(at) => {
+                    let before = std::mem::replace(&mut held.members[at], member);
+                    self.registry.release(&before.state);
+                }
+                Err(at) => held.members.insert(at, member),
+            }
+        }
+        for id in delta.removals {
+            if let Ok(at) = held.members.binary_search_by(|member| (*member.endpoint.id).cmp(&*id)) {
+                let before = held.members.remove(at);
+                self.registry.release(&before.state);
+            }
+        }
+        held.hash = delta.hash;
+        held.body = None;
+        self.touch(&delta.name);
+        Ok(())
+    }
+
+    /// The end of a transaction: new states of what changed, and Endpoints that no Backend has any more.
+    pub(super) fn settle(&mut self) -> BackendChanges {
+        let mut changes = BackendChanges { states: Vec::new(), gone: self.registry.settle() };
+        for name in std::mem::take(&mut self.dirty) {
+            let Some(entry) = self.by_name.get_mut(&name) else { continue };
+            if entry.backend.is_none() && entry.endpoints.is_none() && entry.references == 0 {
+                changes.states.push((entry.slot, None));
+                self.numbers.give_back(entry.slot.0);
+                self.by_name.remove(&name);
+                continue;
+            }
+            entry.version += 1;
+            changes.states.push((entry.slot, state(&name, entry)));
+        }
+        changes
+    }
+
+    /// Frees what gone Endpoints held, once nobody uses them.
+    pub(super) fn sweep(&mut self) {
+        self.registry.sweep();
+    }
+
+    /// Endpoints in use, and gone ones that somebody still holds.
+    pub(super) fn endpoint_counts(&self) -> (usize, usize) {
+        self.registry.len()
+    }
+
+    /// Names of the Backends whose endpoints are known.
+    pub(super) fn endpoint_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_name.iter().filter(|(_, entry)| entry.endpoints.is_some()).map(|(name, _)| name)
+    }
+
+    /// Names and versions of Backends, with their bytes.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&Arc<str>, &Version)> {
+        self.by_name
+            .iter()
+            .filter_map(|(name, entry)| entry.backend.as_ref().map(|(version, _)| (name, version)))
+    }
+
+    /// Names and versions of Endpoints; bytes are made anew after a delta, once.
+    pub(super) fn held_endpoints(&mut self) -> impl Iterator<Item = (&Arc<str>, &str, Body)> {
+        self.by_name.iter_mut().filter_map(|(name, entry)| {
+            let held = entry.endpoints.as_mut()?;
+            let body = held.body.get_or_insert_with(|| encode(&held.members));
+            Some((name, &*held.hash, Arc::clone(body)))
+        })
+    }
+
+    /// The Backends named, or all that are held, with their members.
+    pub(super) fn members<'a>(
+        &'a self,
+        names: Option<&'a [Box<str>]>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a [Arc<Member>])> {
+        let wanted = move |name: &str| names.is_none_or(|names| names.iter().any(|wanted| **wanted == *name));
+        self.by_name
+            .iter()
+            .filter(move |(name, entry)| entry.backend.is_some() && wanted(name))
+            .map(|(name, entry)| (name, entry.endpoints.as_ref().map_or(&[][..], |held| &held.members)))
+    }
+
+    fn entry(&mut self, name: &Arc<str>) -> &mut Entry {
+        let numbers = &mut self.numbers;
+        self.by_name.entry(Arc::clone(name)).or_insert_with(|| {
+            let (slot, incarnation) = numbers.take();
+            Entry {
+                slot: BackendSlot(slot),
+                incarnation,
+                version: 0,
+                backend: None,
+                endpoints: None,
+                references: 0,
+            }
+        })
+    }
+
+    fn touch(&mut self, name: &Arc<str>) -> &mut Entry {
+        self.dirty.insert(Arc::clone(name));
+        self.entry(name)
+    }
+
+    fn release_all(&mut self, before: Option<HeldEndpoints>) {
+        for member in before.iter().flat_map(|held| &held.members) {
+            self.registry.release(&member.state);
+        }
+    }
+}
+
+fn member(registry: &mut Registry, endpoint: Endpoint, now: Micros) -> Arc<Member> {
+    // Validation has seen to it that the address parses; an unspecified one could only be refused by the kernel.
+    let ip: IpAddr = endpoint.address.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+    let state = registry.acquire(&endpoint, SocketAddr::new(ip, endpoint.port), now);
+    Arc::new(Member { endpoint, state })
+}
+
+fn state(name: &Arc<str>, entry: &Entry) -> Option<Arc<BackendState>> {
+    let (_, backend) = entry.backend.as_ref()?;
+    let members = entry.endpoints.as_ref().map_or(&[][..], |held| &held.members);
+    Some(Arc::new(BackendState {
+        slot: entry.slot,
+        incarnation: entry.incarnation,
+        version: entry.version,
+        name: Arc::clone(name),
+        namespace: backend.namespace.clone(),
+        policy: match backend.policy.load_balancer {
+            LoadBalancer::PeakEwma => Policy::PeakEwma,
+            LoadBalancer::RoundRobin => Policy::RoundRobin,
+        },
+        endpoints: members.iter().map(|member| Arc::clone(&member.state)).collect(),
+        views: members.iter().map(|member| view(member)).collect(),
+    }))
+}
+
+fn view(member: &Member) -> EndpointView {
+    let endpoint = &member.endpoint;
+    EndpointView {
+        load: Arc::clone(&member.state.load),
+        weight: endpoint.weight,
+        ready: endpoint.ready,
+        fallback: !endpoint.ready && endpoint.serving && endpoint.terminating,
+    }
+}
+
+fn encode(members: &[Arc<Member>]) -> Body {
+    let endpoints = members.iter().map(|member| member.endpoint.clone()).collect();
+    fairlead_snapshot::encode_resource(&Resource::Endpoints(Endpoints { endpoints })).into()
+}
