@@ -9,6 +9,7 @@ Laws:
 
 from fairlead.translate._addresses import AddressBook, AddressProblem, Assignment
 from fairlead.translate._model import CONTROLLER_NAME, Delta, Encoded, Origin, TranslateSettings
+from fairlead.translate._outbox import Validate
 from fairlead.translate._statuses import (
     AncestorStatus,
     ConditionStatus,
@@ -24,7 +25,7 @@ from fairlead.translate._statuses import (
     RouteStatus,
     StatusCondition,
 )
-from fairlead.translate._translator import Full, Translator, Validate
+from fairlead.translate._translator import Full, Translator
 
 __all__ = [
     "CONTROLLER_NAME",

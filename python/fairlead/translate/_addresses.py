@@ -8,7 +8,7 @@ Laws:
 4. `spec.addresses` is honoured or refused with a reason, never replaced in silence.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -85,6 +85,21 @@ class AddressBook:
             return self._assign_static(gateway, values, more=len(wanted) > 1)
         return self._assign_dynamic(gateway, recorded)
 
+    def record(self, gateway: Ref, address: str) -> None:
+        """Reserves the address that a Gateway is known to have had, unless it is taken."""
+        if gateway not in self._by_gateway and address not in self._taken(gateway):
+            self._recorded.setdefault(gateway, address)
+
+    def retain(self, gateways: Collection[Ref]) -> None:
+        """Forgets records of all other Gateways."""
+        self._recorded = {ref: address for ref, address in self._recorded.items() if ref in gateways}
+
+    def copy(self) -> "AddressBook":
+        """A book with nothing assigned and all that is assigned or recorded here on record."""
+        book = AddressBook(str(self._pool), map(str, self._allowed[1:]), assigning=self.assigning)
+        book._recorded = {**self._recorded, **self._by_gateway}
+        return book
+
     def release(self, gateway: Ref) -> None:
         """Gives the Gateway's address back."""
         self._recorded.pop(gateway, None)
@@ -95,6 +110,10 @@ class AddressBook:
     def holder(self, address: str) -> Ref | None:
         """The Gateway that has `address`."""
         return self._by_address.get(address)
+
+    def address_of(self, gateway: Ref) -> str | None:
+        """The address that the Gateway has."""
+        return self._by_gateway.get(gateway)
 
     def assignments(self) -> dict[Ref, str]:
         """All assignments in force, for a state file."""
@@ -128,17 +147,15 @@ class AddressBook:
             return f"{value}: not an IP address"
         if not any(address in network for network in self._allowed):
             return f"{value}: not local to this host; allowed are {', '.join(map(str, self._allowed))}"
-        owner = self._by_address.get(str(address))
-        if owner is not None and owner != gateway:
-            return f"{value}: in use by Gateway {owner}"
-        return None
+        owner = self._taken(gateway).get(str(address))
+        return None if owner is None else f"{value}: in use by Gateway {owner}"
 
     def _assign_dynamic(self, gateway: Ref, recorded: str | None) -> Assignment:
         held = self._by_gateway.get(gateway)
         if held is not None and ip_address(held) in self._pool:
             return Assignment(held)
         for candidate in (self._recorded.get(gateway), recorded):
-            if candidate is not None and self._free_in_pool(candidate):
+            if candidate is not None and self._free_in_pool(gateway, candidate):
                 self._give(gateway, str(ip_address(candidate)))
                 return Assignment(self._by_gateway[gateway])
         if not self.assigning:
@@ -157,23 +174,27 @@ class AddressBook:
         self._give(gateway, chosen)
         return Assignment(chosen)
 
-    def _free_in_pool(self, value: str) -> bool:
+    def _free_in_pool(self, gateway: Ref, value: str) -> bool:
         try:
             address = ip_address(value)
         except ValueError:
             return False
-        return address in self._pool and str(address) not in self._by_address
+        return address in self._pool and str(address) not in self._taken(gateway)
+
+    def _taken(self, gateway: Ref) -> dict[str, Ref]:
+        """The addresses that other Gateways have, or are on record for."""
+        taken = {address: ref for ref, address in self._recorded.items() if ref != gateway}
+        taken.update((address, ref) for address, ref in self._by_address.items() if ref != gateway)
+        return taken
 
     def _choose(self, gateway: Ref) -> str | None:
         first, count = self._hosts()
-        reserved = {str(ip_address(value)) for value in self._recorded.values()} - {
-            self._recorded.get(gateway, "")
-        }
+        taken = self._taken(gateway)
         start = int.from_bytes(blake2b(str(gateway).encode(), digest_size=8).digest(), "big") % count
         # At most as many probes as addresses are taken, plus one.
-        for step in range(min(count, len(self._by_address) + len(reserved) + 1)):
+        for step in range(min(count, len(taken) + 1)):
             address = str(ip_address(first + (start + step) % count))
-            if address not in self._by_address and address not in reserved:
+            if address not in taken:
                 return address
         return None
 

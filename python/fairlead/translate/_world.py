@@ -1,0 +1,37 @@
+"""What all units of work share."""
+
+from dataclasses import dataclass, field
+
+from fairlead.translate._addresses import AddressBook
+from fairlead.translate._backends import Backends
+from fairlead.translate._findings import Findings
+from fairlead.translate._graph import Graph, Queue
+from fairlead.translate._kinds import KindStates
+from fairlead.translate._model import TranslateSettings
+from fairlead.translate._objects import Objects
+from fairlead.translate._outbox import Outbox, Validate
+
+
+@dataclass(slots=True)
+class World:
+    """The state of one Translator."""
+
+    settings: TranslateSettings
+    addresses: AddressBook
+    outbox: Outbox
+    kinds: KindStates = field(default_factory=KindStates)
+    objects: Objects = field(default_factory=Objects)
+    graph: Graph = field(default_factory=Graph)
+    queue: Queue = field(default_factory=Queue)
+    findings: Findings = field(default_factory=Findings)
+    backends: Backends = field(init=False)
+    held: bool = False
+    """Listeners changed, and the Routes that they concern may still be in the queue."""
+
+    def __post_init__(self) -> None:
+        self.backends = Backends(self.settings, self.objects, self.outbox, self.findings)
+
+
+def new_world(settings: TranslateSettings, addresses: AddressBook, validate: Validate | None) -> World:
+    """A world without objects."""
+    return World(settings, addresses, Outbox(validate))
