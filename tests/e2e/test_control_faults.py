@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -139,15 +140,9 @@ def test_without_any_configuration_it_is_not_ready(cluster: Cluster, tmp_path: P
     fairlead = Fairlead(cluster, tmp_path, kubeconfig=unreachable)
     fairlead.start(ready=False)
     try:
-
-        def status() -> int:
-            try:
-                return cluster.get(*HEALTH, "localhost", "/readyz", timeout=1).status
-            except OSError:
-                return 0
-
-        assert eventually("/readyz answers", status) == 503
+        readyz = partial(cluster.status, *HEALTH, "localhost", "/readyz")
+        assert eventually("/readyz answers", readyz) == 503
         time.sleep(2)
-        assert status() == 503
+        assert readyz() == 503
     finally:
         fairlead.stop()

@@ -17,30 +17,36 @@ def cluster_ip(namespace: Namespace, service: str) -> str:
     return address
 
 
-def test_client_sees_what_a_service_ip_does_to_dead_pods(cluster: Cluster, namespace: Namespace) -> None:
-    namespace.apply(manifests.deployment("echo", 4, drain="0s"), manifests.service("echo"))
-    pods = namespace.wait_for_pods("echo", 4)
-    plan = Plan(
-        address=cluster_ip(namespace, "echo"), port=80, hosts=["x"], connections=16, rate=300, timeout=2
-    )
-    eventually("kube-proxy", lambda: cluster.get(plan.address, 80, "x").status == 200)
-    with cluster.load(plan) as load:
+def test_client_sees_dead_pods(cluster: Cluster, namespace: Namespace) -> None:
+    namespace.apply(manifests.deployment("echo", 2), manifests.service("echo"))
+    lost, silent = namespace.wait_for_pods("echo", 2)
+    # The delay keeps requests in flight at any moment.
+    plan = {
+        "port": 8080,
+        "hosts": ["x"],
+        "path": "/?delay=30ms",
+        "connections": 4,
+        "rate": 100,
+        "timeout": 1.5,
+    }
+    with (
+        cluster.load(Plan(address=lost.address, **plan)) as to_lost,
+        cluster.load(Plan(address=silent.address, **plan)) as to_silent,
+    ):
         time.sleep(1)
-        cluster.kill_sandbox(pods[0])
-        time.sleep(1)
-        cluster.drop_packets(pods[1])
-        time.sleep(3)
-        result = load.stop()
+        cluster.drop_packets(silent)
+        cluster.kill_sandbox(lost)
+        time.sleep(2)
+        from_lost, from_silent = to_lost.stop(), to_silent.stop()
     cluster.pass_packets()
-    errors = {record.error for record in result.failed}
-    assert "timeout" in errors, result.describe()
-    assert errors & {"closed", "reset", "connect"}, result.describe()
-    assert all(record.latency >= 2 for record in result.records if record.error == "timeout")
-    lost = pods[0]
+
+    assert from_lost.where(lambda record: record.ok).records, from_lost.describe()
+    assert {record.error for record in from_lost.failed} & {"closed", "reset"}, from_lost.describe()
+    assert {record.error for record in from_silent.failed} == {"timeout"}, from_silent.describe()
+    assert all(record.latency >= 1.5 for record in from_silent.failed)
 
     def replaced() -> bool:
-        now = next(pod for pod in namespace.pods("echo") if pod.name == lost.name)
-        return now.address != lost.address
+        return any(pod.name == lost.name and pod.address != lost.address for pod in namespace.pods("echo"))
 
     eventually("the Pod that lost its sandbox has another address", replaced)
 
@@ -49,7 +55,7 @@ def test_skew_of_a_service_ip(cluster: Cluster, namespace: Namespace) -> None:
     namespace.apply(manifests.deployment("echo", 4), manifests.service("echo"))
     pods = namespace.wait_for_pods("echo", 4)
     plan = Plan(address=cluster_ip(namespace, "echo"), port=80, hosts=["x"], connections=1, total=2000)
-    eventually("kube-proxy", lambda: cluster.get(plan.address, 80, "x").status == 200)
+    eventually("kube-proxy", lambda: cluster.status(plan.address, 80, "x") == 200)
     with cluster.load(plan) as load:
         result = load.wait()
     assert not result.failed, result.describe()

@@ -130,6 +130,13 @@ class Cluster:
         finally:
             connection.close()
 
+    def status(self, address: str, port: int, host: str, path: str = "/") -> int:
+        """The status of one GET; 0 where nobody answers."""
+        try:
+            return self.get(address, port, host, path, timeout=1).status
+        except OSError:
+            return 0
+
     def load(self, plan: Plan) -> Load:
         """Starts the load client on the cluster's network."""
         return Load(plan, self.network.prefix)
