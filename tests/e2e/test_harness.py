@@ -21,23 +21,24 @@ def test_client_sees_dead_pods(cluster: Cluster, namespace: Namespace) -> None:
     namespace.apply(manifests.deployment("echo", 2), manifests.service("echo"))
     lost, silent = namespace.wait_for_pods("echo", 2)
     # The delay keeps requests in flight at any moment.
-    plan = {
-        "port": 8080,
-        "hosts": ["x"],
-        "path": "/?delay=30ms",
-        "connections": 4,
-        "rate": 100,
-        "timeout": 1.5,
-    }
-    with (
-        cluster.load(Plan(address=lost.address, **plan)) as to_lost,
-        cluster.load(Plan(address=silent.address, **plan)) as to_silent,
-    ):
+    to_lost, to_silent = (
+        Plan(
+            address=pod.address,
+            port=8080,
+            hosts=["x"],
+            path="/?delay=30ms",
+            connections=4,
+            rate=100,
+            timeout=1.5,
+        )
+        for pod in (lost, silent)
+    )
+    with cluster.load(to_lost) as load_of_lost, cluster.load(to_silent) as load_of_silent:
         time.sleep(1)
         cluster.drop_packets(silent)
         cluster.kill_sandbox(lost)
         time.sleep(2)
-        from_lost, from_silent = to_lost.stop(), to_silent.stop()
+        from_lost, from_silent = load_of_lost.stop(), load_of_silent.stop()
     cluster.pass_packets()
 
     assert from_lost.where(lambda record: record.ok).records, from_lost.describe()
