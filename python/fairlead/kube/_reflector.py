@@ -358,13 +358,13 @@ class Reflector(Generic[T]):
             return then, None
         if not isinstance(error, Disconnected | ServerError | ProtocolError):
             return Phase.LISTING, None
+        lived = now - self._watch_began if self._opened else 0.0
+        if isinstance(error, Disconnected) and lived >= self.settings.backoff.cap:
+            return then, Step((), self._wait_spread(then))
         self._errors_in_a_row += 1
         if self._errors_in_a_row > self.settings.retries_in_a_row:
             self._errors_in_a_row = 0
             return Phase.LISTING, None
-        lived = now - self._watch_began if self._opened else 0.0
-        if isinstance(error, Disconnected) and lived >= self.settings.backoff.cap:
-            return then, Step((), self._wait_spread(then))
         if isinstance(error, Disconnected) and lived >= self.settings.very_short:
             return then, Step((), self._wait_after_failure(now, then, soon=True))
         return then, None
