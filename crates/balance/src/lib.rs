@@ -14,12 +14,15 @@
 //!    only as a probe, or when there is nobody else: the last one is never given up.
 
 mod budget;
+mod census;
+mod draw;
 mod load;
 mod picker;
 mod rng;
 mod stats;
 mod targets;
 mod time;
+mod turns;
 
 pub use budget::RepeatBudget;
 pub use load::{Dialable, EndpointLoad, Failure, InFlight};

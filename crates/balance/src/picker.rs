@@ -2,7 +2,27 @@
 
 use std::sync::Arc;
 
+use crate::census::Census;
+use crate::draw::Draws;
+use crate::load::Dialable;
+use crate::turns::{Entry, Turns};
 use crate::{EndpointLoad, Micros, Rng};
+
+/// Latency averages within this factor count as equal. Without the band, 0.1 ms between idle Pods splits
+/// their traffic 99:1.
+const TIE_BAND: f32 = 1.5;
+/// The average of an Endpoint where no peer has one.
+const SEED_US: f32 = 30_000.0;
+/// A seed is at least this: near 0 it would make a new Endpoint look free.
+const SEED_MIN_US: f32 = 1_000.0;
+/// How often in a row a tie goes to the warm one.
+const WARM_STREAK: u8 = 2;
+/// Draws that may meet excluded or passed over candidates before they are searched one by one.
+const DRAW_TRIES: usize = 8;
+/// Turns that slow start may refuse in one pick.
+const TURN_TRIES: usize = 16;
+/// Passed over candidates that a search meets before it takes all to be so.
+const SEARCHED: usize = 256;
 
 /// A Backend's Endpoint as pickers see it. The control thread builds one slice per version of a Backend's
 /// endpoints; all workers share it.
@@ -28,7 +48,7 @@ pub enum Policy {
     RoundRobin,
 }
 
-/// How a new Endpoint's share grows.
+/// How a new Endpoint's share grows: linearly from `minimum` to all over `window`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlowStart {
     /// How long it takes.
@@ -38,13 +58,14 @@ pub struct SlowStart {
 }
 
 /// Where the candidates come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tier {
     /// Ready Endpoints.
     Ready,
     /// None is ready: serving and terminating ones.
     Fallback,
-    /// There are none.
+    /// There are none, or all have weight 0.
+    #[default]
     Empty,
 }
 
@@ -55,11 +76,11 @@ pub enum Reason {
     Only,
     /// The lower latency average × (in flight + 1).
     Latency,
-    /// Equal latency, fewer requests in flight.
+    /// Equal latency, fewer attempts in flight.
     InFlight,
     /// Equal otherwise, with a warm connection.
     Warm,
-    /// Equal in everything.
+    /// By weight and chance alone.
     Random,
     /// Its turn.
     Turn,
@@ -67,6 +88,22 @@ pub enum Reason {
     Probe,
     /// All are passed over; it is one of them.
     LastResort,
+}
+
+impl Reason {
+    /// A stable name for logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Only => "only",
+            Self::Latency => "latency",
+            Self::InFlight => "in_flight",
+            Self::Warm => "warm",
+            Self::Random => "random",
+            Self::Turn => "turn",
+            Self::Probe => "probe",
+            Self::LastResort => "last_resort",
+        }
+    }
 }
 
 /// A choice.
@@ -80,41 +117,84 @@ pub struct Pick {
 
 /// Picks Endpoints of one Backend for one worker.
 #[derive(Debug)]
-pub struct Balancer {}
+pub struct Balancer {
+    views: Arc<[EndpointView]>,
+    tier: Tier,
+    draws: Draws,
+    /// For round robin.
+    turns: Option<Turns>,
+    census: Census,
+    warm_streak: u8,
+}
 
 impl Balancer {
     /// A balancer of `views`, with a random phase.
     pub fn new(
-        _policy: Policy,
-        _slow_start: Option<SlowStart>,
-        _views: Arc<[EndpointView]>,
-        _now: Micros,
-        _rng: &mut impl Rng,
+        policy: Policy,
+        slow_start: Option<SlowStart>,
+        views: Arc<[EndpointView]>,
+        now: Micros,
+        rng: &mut impl Rng,
     ) -> Self {
-        todo!()
+        let mut balancer = Self {
+            views: Arc::from([]),
+            tier: Tier::Empty,
+            draws: Draws::default(),
+            turns: None,
+            census: Census::default(),
+            warm_streak: 0,
+        };
+        balancer.update(policy, slow_start, views, now, rng);
+        balancer
     }
 
-    /// Takes over new views (and policy). Endpoints that stay keep phase and credit; new ones enter at a
-    /// random phase, their latency average seeded with the mean of their peers.
+    /// Takes over new views and settings. Endpoints that stay keep phase and credit; new ones enter at a random
+    /// phase, their latency average seeded with the mean of their peers, else 30 ms.
     pub fn update(
         &mut self,
-        _policy: Policy,
-        _slow_start: Option<SlowStart>,
-        _views: Arc<[EndpointView]>,
-        _now: Micros,
-        _rng: &mut impl Rng,
+        policy: Policy,
+        slow_start: Option<SlowStart>,
+        views: Arc<[EndpointView]>,
+        now: Micros,
+        rng: &mut impl Rng,
     ) {
-        todo!()
+        let ready = |view: &EndpointView| view.ready && view.weight > 0;
+        let fallback = |view: &EndpointView| view.fallback && !view.ready && view.weight > 0;
+        self.tier = if views.iter().any(ready) {
+            Tier::Ready
+        } else if views.iter().any(fallback) {
+            Tier::Fallback
+        } else {
+            Tier::Empty
+        };
+        let tier = self.tier;
+        let is_member = |view: &EndpointView| if tier == Tier::Ready { ready(view) } else { fallback(view) };
+        self.draws = Draws::new(&views, is_member, slow_start);
+        self.census.reset();
+        seed(&views, self.draws.members(), now);
+        match policy {
+            Policy::PeakEwma => self.turns = None,
+            Policy::RoundRobin => {
+                let member = |&index: &u32| {
+                    let view = &views[index as usize];
+                    Entry { id: Arc::as_ptr(&view.load).addr(), weight: view.weight }
+                };
+                let entries = self.draws.members().iter().map(member).collect();
+                self.turns.get_or_insert_default().update(entries, rng);
+            }
+        }
+        // The old views go last: while they live, no new Endpoint can have the address of an old one.
+        self.views = views;
     }
 
     /// The views that [`Pick::index`] points into.
     pub fn views(&self) -> &Arc<[EndpointView]> {
-        todo!()
+        &self.views
     }
 
     /// Where the candidates come from.
     pub fn tier(&self) -> Tier {
-        todo!()
+        self.tier
     }
 
     /// The Endpoint for the next attempt; `None` if there is no candidate that is not excluded.
@@ -123,11 +203,190 @@ impl Balancer {
     /// Both are asked for few indices only.
     pub fn pick(
         &mut self,
-        _now: Micros,
-        _rng: &mut impl Rng,
-        _exclude: &dyn Fn(usize) -> bool,
-        _warm: &dyn Fn(usize) -> bool,
+        now: Micros,
+        rng: &mut impl Rng,
+        exclude: &dyn Fn(usize) -> bool,
+        warm: &dyn Fn(usize) -> bool,
     ) -> Option<Pick> {
-        todo!()
+        if self.draws.len() == 0 {
+            return None;
+        }
+        match self.take_turn(now, rng) {
+            Some(index) => Some(match self.judge(index, now, exclude) {
+                Standing::Fit => Pick { index, reason: Reason::Turn },
+                Standing::Probe => Pick { index, reason: Reason::Probe },
+                // Not the next in turn, which would carry a double load for as long as this lasts.
+                Standing::PassedOver | Standing::Excluded => self.find(now, rng, exclude, None)?,
+            }),
+            None => self.pick_of_two(now, rng, exclude, warm),
+        }
+    }
+
+    fn take_turn(&mut self, now: Micros, rng: &mut impl Rng) -> Option<usize> {
+        let turns = self.turns.as_mut()?;
+        let mut index = 0;
+        for _ in 0..TURN_TRIES {
+            index = self.draws.members()[turns.next()?] as usize;
+            if self.draws.accepts(&self.views[index], now, rng) {
+                break;
+            }
+        }
+        Some(index)
+    }
+
+    fn pick_of_two(
+        &mut self,
+        now: Micros,
+        rng: &mut impl Rng,
+        exclude: &dyn Fn(usize) -> bool,
+        warm: &dyn Fn(usize) -> bool,
+    ) -> Option<Pick> {
+        let first = self.find(now, rng, exclude, None)?;
+        if first.reason != Reason::Random {
+            return Some(first);
+        }
+        let alone = Some(Pick { reason: Reason::Only, ..first });
+        if self.draws.len() == 1 {
+            return alone;
+        }
+        if !self.draws.is_even(now) && self.draws.draw(&self.views, now, rng) == first.index {
+            let chance = self.draws.redraw_chance(self.views[first.index].weight, now);
+            if rng.unit() >= chance {
+                return Some(first);
+            }
+        }
+        let Some(second) = self.find(now, rng, exclude, Some(first.index)) else { return alone };
+        match second.reason {
+            Reason::Random => Some(self.better(first.index, second.index, now, rng, warm)),
+            Reason::Probe => Some(second),
+            _ => alone,
+        }
+    }
+
+    /// A candidate drawn by weight that is neither excluded nor passed over ([`Reason::Random`]), else a probe, else
+    /// one that is passed over ([`Reason::LastResort`]).
+    fn find(
+        &self,
+        now: Micros,
+        rng: &mut impl Rng,
+        exclude: &dyn Fn(usize) -> bool,
+        besides: Option<usize>,
+    ) -> Option<Pick> {
+        let judge = |index: usize| {
+            if Some(index) == besides { Standing::Excluded } else { self.judge(index, now, exclude) }
+        };
+        for _ in 0..DRAW_TRIES {
+            let index = self.draws.draw(&self.views, now, rng);
+            match judge(index) {
+                Standing::Fit => return Some(Pick { index, reason: Reason::Random }),
+                Standing::Probe => return Some(Pick { index, reason: Reason::Probe }),
+                Standing::PassedOver | Standing::Excluded => {}
+            }
+        }
+        let members = self.draws.members();
+        let (late, early) = members.split_at(rng.below(members.len() as u32) as usize);
+        let mut last_resort = None;
+        let mut passed_over = 0;
+        for &index in early.iter().chain(late) {
+            let index = index as usize;
+            match judge(index) {
+                Standing::Fit => return Some(Pick { index, reason: Reason::Random }),
+                Standing::Probe => return Some(Pick { index, reason: Reason::Probe }),
+                Standing::Excluded => {}
+                Standing::PassedOver => {
+                    last_resort.get_or_insert(Pick { index, reason: Reason::LastResort });
+                    passed_over += 1;
+                    if passed_over == SEARCHED {
+                        break;
+                    }
+                }
+            }
+        }
+        last_resort
+    }
+
+    /// Whether an Endpoint may be taken. Takes the right to probe where that is the answer.
+    fn judge(&self, index: usize, now: Micros, exclude: &dyn Fn(usize) -> bool) -> Standing {
+        if exclude(index) {
+            return Standing::Excluded;
+        }
+        let load = &self.views[index].load;
+        match load.dialable(now) {
+            Dialable::Yes => Standing::Fit,
+            Dialable::Probe if load.claim_probe(now) => Standing::Probe,
+            Dialable::Probe | Dialable::PassedOver => Standing::PassedOver,
+        }
+    }
+
+    fn better(
+        &mut self,
+        one: usize,
+        other: usize,
+        now: Micros,
+        rng: &mut impl Rng,
+        warm: &dyn Fn(usize) -> bool,
+    ) -> Pick {
+        let choose =
+            |take_one: bool, reason: Reason| Pick { index: if take_one { one } else { other }, reason };
+        let one_us = self.latency_us(one, now, rng);
+        let other_us = self.latency_us(other, now, rng);
+        let one_in_flight = self.views[one].load.in_flight();
+        let other_in_flight = self.views[other].load.in_flight();
+        let tied = one_us <= other_us * TIE_BAND && other_us <= one_us * TIE_BAND;
+        if !tied {
+            let cost = |us: f32, in_flight: u32| f64::from(us) * (f64::from(in_flight) + 1.0);
+            return choose(cost(one_us, one_in_flight) < cost(other_us, other_in_flight), Reason::Latency);
+        }
+        if one_in_flight != other_in_flight {
+            return choose(one_in_flight < other_in_flight, Reason::InFlight);
+        }
+        let one_warm = warm(one);
+        if self.warm_streak < WARM_STREAK && one_warm != warm(other) {
+            self.warm_streak += 1;
+            return choose(one_warm, Reason::Warm);
+        }
+        self.warm_streak = 0;
+        choose(rng.below(2) == 0, Reason::Random)
+    }
+
+    /// The latency that an Endpoint is taken to have: its average, or a penalty above it.
+    fn latency_us(&mut self, index: usize, now: Micros, rng: &mut impl Rng) -> f32 {
+        let load = &self.views[index].load;
+        let average = load.latency_us(now).unwrap_or(SEED_US);
+        match load.penalty(now) {
+            Some(penalty)
+                if penalty.latency_us > average
+                    && self.census.honours(penalty, &self.views, self.draws.members(), now, rng) =>
+            {
+                penalty.latency_us
+            }
+            _ => average,
+        }
+    }
+}
+
+/// Whether an Endpoint may be taken for an attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Fit,
+    Probe,
+    PassedOver,
+    Excluded,
+}
+
+/// Gives candidates without a latency average the mean of those that have one.
+fn seed(views: &[EndpointView], members: &[u32], now: Micros) {
+    let loads = || members.iter().map(|&index| &views[index as usize].load);
+    if loads().all(|load| load.has_latency()) {
+        return;
+    }
+    let (mut sum, mut count) = (0f64, 0u32);
+    for us in loads().filter_map(|load| load.latency_us(now)) {
+        sum += f64::from(us);
+        count += 1;
+    }
+    let mean = if count == 0 { SEED_US } else { (sum / f64::from(count)) as f32 };
+    for load in loads() {
+        load.seed_latency(now, mean.max(SEED_MIN_US));
     }
 }

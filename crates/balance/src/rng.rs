@@ -25,7 +25,7 @@ impl<R: Rng + ?Sized> Rng for &mut R {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): one addition and three multiply-xor-shifts per number.
+/// The generator of Steele, Lea and Flood (2014): one addition and three multiply-xor-shifts per number.
 #[derive(Clone, Debug)]
 pub struct SplitMix64(u64);
 
