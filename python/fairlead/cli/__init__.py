@@ -1,3 +1,5 @@
-"""The `fairlead` command."""
+"""The `fairlead` command: cyclopts commands, each in a module that is imported when it is called."""
 
-__all__: list[str] = []
+from fairlead.cli._main import call, main
+
+__all__ = ["call", "main"]

@@ -1,0 +1,38 @@
+"""The record of the Gateways' addresses where no API keeps it: a file of the instance."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from fairlead.base import get_logger
+from fairlead.resources import Ref
+
+
+class _Record(msgspec.Struct, frozen=True):
+    gateways: dict[str, str]
+    """`NAMESPACE/NAME` to address."""
+
+
+def load(path: Path) -> dict[Ref, str]:
+    """What was recorded; nothing where there is no usable record: addresses are then chosen by name."""
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=_Record)
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError) as error:
+        get_logger("addresses").warning("record not used", path=str(path), error=str(error))
+        return {}
+    return {Ref(*name.split("/", 1)): address for name, address in record.gateways.items() if "/" in name}
+
+
+def save(path: Path, addresses: dict[Ref, str]) -> None:
+    """Replaces the record atomically."""
+    record = _Record(gateways={str(ref): address for ref, address in sorted(addresses.items())})
+    temporary = path.with_suffix(".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(record)))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,44 @@
+"""How an instance is set up: one Struct for both halves and their supervisor."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the command line and the environment say. Travels to the children as JSON."""
+
+    instance: str = "default"
+    directory: Path | None = None
+    """Manifests instead of a cluster."""
+    kubeconfig: Path | None = None
+    context: str | None = None
+    controller_name: str | None = None
+    """Whose GatewayClasses are ours; absent: Fairlead's own name."""
+    write_status: bool = True
+    address_pool: str = "127.0.0.0/8"
+    """Where Gateways get their addresses from; any CIDR that is local to this host."""
+    zone: str = ""
+    node: str = ""
+    workers: int | None = None
+    health_address: str = "127.0.0.1:0"
+    access_log: bool = True
+    state_dir: Path | None = None
+    log_level: str = "info"
+    drain_grace_s: int = 5
+    drain_deadline_s: int = 30
+
+    @property
+    def source(self) -> str:
+        """Where objects come from, for people."""
+        return str(self.directory) if self.directory is not None else "cluster"
+
+
+def to_json(settings: Settings) -> str:
+    """The settings as one argument of a command line."""
+    return msgspec.json.encode(settings, enc_hook=str).decode()
+
+
+def from_json(text: str) -> Settings:
+    """The settings in `text`. Raises msgspec.ValidationError."""
+    return msgspec.json.decode(text, type=Settings, dec_hook=lambda kind, value: kind(value))

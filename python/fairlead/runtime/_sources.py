@@ -1,0 +1,49 @@
+"""The source that the settings name, with what goes with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from fairlead.base import Clock
+from fairlead.runtime._settings import Settings
+from fairlead.runtime._writing import Writing
+from fairlead.sources import ClusterSource, Source
+from fairlead.sources.directory import DirectorySource
+from fairlead.translate import CONTROLLER_NAME
+
+GATEWAY_CLASS = "fairlead"
+
+
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """A source, and how an instance behaves with it."""
+
+    source: Source
+    gateway_class: str | None = None
+    """The GatewayClass that is ours even without an object."""
+    loopback_endpoints: bool = False
+    keeps_addresses: bool = False
+    """Whether the instance itself records addresses: there is no API that does."""
+    writing: Writing | None = None
+    """Who writes status, where there is somewhere to write it."""
+
+
+@asynccontextmanager
+async def attach(settings: Settings, clock: Clock) -> AsyncIterator[Attached]:
+    """Opens the source. Raises FairleadError."""
+    if settings.directory is not None:
+        yield Attached(
+            source=DirectorySource(settings.directory, clock=clock),
+            gateway_class=GATEWAY_CLASS,
+            loopback_endpoints=True,
+            keeps_addresses=True,
+        )
+        return
+    from fairlead import kube
+
+    kubeconfig = str(settings.kubeconfig) if settings.kubeconfig is not None else None
+    credentials = kube.load_credentials(kubeconfig=kubeconfig, context=settings.context, clock=clock)
+    async with kube.Client(credentials, clock=clock) as client:
+        name = settings.controller_name or CONTROLLER_NAME
+        writing = Writing(client, controller_name=name, clock=clock) if settings.write_status else None
+        yield Attached(source=ClusterSource(client, clock=clock), writing=writing)

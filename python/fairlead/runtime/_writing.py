@@ -1,0 +1,106 @@
+"""Status into a cluster: the Lease says who writes, the writer writes.
+
+An instance without the Lease says who holds it and writes nothing (`--no-status` takes no part at all).
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from random import SystemRandom
+
+import msgspec
+
+from fairlead import kube, status
+from fairlead.base import Clock, get_logger
+from fairlead.resources import KINDS, Kind, Ref
+
+
+class KubeStatusApi:
+    """The status subresource by a `kube.Client`; see `status.StatusApi`."""
+
+    def __init__(self, client: kube.Client) -> None:
+        self._client = client
+
+    async def read(self, kind: Kind, ref: Ref) -> status.Live:
+        try:
+            body = await self._client.get(_path(kind, ref))
+        except kube.NotFound as error:
+            raise status.StatusGoneError(error.message) from error
+        live = msgspec.json.decode(body, type=_Object)
+        return status.Live(live.metadata.uid, live.metadata.resource_version, live.status)
+
+    async def patch(self, kind: Kind, ref: Ref, body: bytes) -> None:
+        try:
+            await self._client.merge_patch(_path(kind, ref), body, subresource="status")
+        except kube.Conflict as error:
+            raise status.StatusConflictError(error.message) from error
+        except kube.NotFound as error:
+            raise status.StatusGoneError(error.message) from error
+
+    async def apply(self, kind: Kind, ref: Ref, body: bytes) -> None:
+        try:
+            await self._client.apply(_path(kind, ref), body, subresource="status", force=True)
+        except kube.NotFound as error:
+            raise status.StatusGoneError(error.message) from error
+
+
+class Writing:
+    """Takes part in the election and writes while elected."""
+
+    def __init__(self, client: kube.Client, *, controller_name: str, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._log = get_logger("status")
+        self._writer: status.StatusWriter | None = None
+        self._on_held: Callable[[bool], None] = lambda _: None
+        self._lease = kube.Lease(
+            client,
+            namespace=client.credentials.namespace,
+            name=kube.lease_name(controller_name),
+            identity=f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}",
+            random=SystemRandom(),
+            on_change=self._changed,
+            clock=clock,
+        )
+
+    def wake(self) -> None:
+        """There may be something new to write."""
+        if self._writer is not None:
+            self._writer.wake()
+
+    async def run(self, keeper: status.StatusKeeper, *, on_held: Callable[[bool], None]) -> None:
+        """Until cancelled; `on_held` is told when this instance gets or loses the right to write."""
+        self._on_held = on_held
+        self._writer = status.StatusWriter(
+            keeper, KubeStatusApi(self._client), clock=self._clock, may_write=lambda: self._lease.held
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._writer.run(), name="status-writer")
+            tasks.create_task(self._lease.run(), name="lease")
+
+    def _changed(self) -> None:
+        held = self._lease.held
+        self._log.info(
+            "this instance writes status" if held else "another instance writes status",
+            lease=f"{self._lease.namespace}/{self._lease.name}",
+            holder=self._lease.holder,
+            problem=str(self._lease.problem) if self._lease.problem else None,
+        )
+        self._on_held(held)
+        if held and self._writer is not None:
+            self._writer.rewrite_all()
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    uid: str = ""
+    resource_version: str = ""
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta
+    status: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def _path(kind: Kind, ref: Ref) -> str:
+    return KINDS[kind].path(ref.namespace or None, ref.name)
