@@ -32,6 +32,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "run": Command("fairlead.cli._run:run", "Run a gateway for a directory or a cluster.", from_env=True),
+    "demo": Command("fairlead.cli._demo:demo", "Watch the main job: local Pods, a gateway, a client."),
     "get": Command("fairlead.cli._get:get", "Show gateways, routes, backends or endpoints."),
     "version": Command("fairlead.cli._version:version", "Show versions."),
     "controller": Command("fairlead.cli._run:controller", "Run the controller alone.", from_env=True),
