@@ -1,0 +1,185 @@
+//! Read buffers, and the list that they are borrowed from.
+//!
+//! Laws:
+//! 1. A connection that waits holds no buffer: it gives an empty one back.
+//! 2. The free list is last in, first out, so that the few in use stay in the cache, and it is bounded.
+//! 3. A buffer has [`READ_BYTES`]; only a head that does not fit makes it grow, and a grown one is not kept.
+
+/// Bytes of a read buffer.
+pub(crate) const READ_BYTES: usize = 20 * 1024;
+/// Bytes left free in front of a response, for the lines that its head gains on the way.
+pub(crate) const HEADROOM: usize = 256;
+/// Free buffers that are kept (10 MiB).
+const KEEP: usize = 512;
+
+/// Bytes `start..end` are filled.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self { bytes: vec![0; READ_BYTES], start: 0, end: 0 }
+    }
+
+    /// What is filled.
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// How much is filled.
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Drops bytes from the front.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start += count.min(self.len());
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Room behind what is filled, made by moving it to the front if there is none.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        if self.end == self.bytes.len() && self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Says that `count` bytes of the room were filled.
+    pub(crate) fn fill(&mut self, count: usize) {
+        self.end += count;
+    }
+
+    /// Whether there is no room at all.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() == self.bytes.len()
+    }
+
+    /// Doubles it up to `most` bytes; false if it has them already.
+    pub(crate) fn grow(&mut self, most: usize) -> bool {
+        let size = (self.bytes.len() * 2).min(most);
+        let grows = size > self.bytes.len();
+        if grows {
+            self.bytes.resize(size, 0);
+        }
+        grows
+    }
+
+    /// Leaves [`HEADROOM`] in front of an empty buffer.
+    pub(crate) fn keep_headroom(&mut self) {
+        if self.is_empty() {
+            self.start = HEADROOM;
+            self.end = HEADROOM;
+        }
+    }
+
+    /// Replaces the first `old` bytes by `head`, in place; false where there is no room for it.
+    pub(crate) fn replace_front(&mut self, old: usize, head: &[u8]) -> bool {
+        let body = self.start + old.min(self.len());
+        match fairlead_http1::place_in_front(head, &mut self.bytes[..self.end], body) {
+            Some(start) => {
+                self.start = start;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The free list of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    free: Vec<Buffer>,
+}
+
+impl Buffers {
+    /// An empty buffer.
+    pub(crate) fn take(&mut self) -> Buffer {
+        self.free.pop().unwrap_or_else(Buffer::new)
+    }
+
+    /// Gives one back.
+    pub(crate) fn give(&mut self, mut buffer: Buffer) {
+        if self.free.len() < KEEP && buffer.bytes.len() == READ_BYTES {
+            buffer.start = 0;
+            buffer.end = 0;
+            self.free.push(buffer);
+        }
+    }
+
+    /// Gives one back if it holds nothing.
+    pub(crate) fn give_if_empty(&mut self, slot: &mut Option<Buffer>) {
+        if slot.as_ref().is_some_and(Buffer::is_empty) {
+            self.give_any(slot);
+        }
+    }
+
+    /// Gives one back, whatever it holds.
+    pub(crate) fn give_any(&mut self, slot: &mut Option<Buffer>) {
+        if let Some(buffer) = slot.take() {
+            self.give(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(buffer: &mut Buffer, bytes: &[u8]) {
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.fill(bytes.len());
+    }
+
+    #[test]
+    fn room_is_made_by_moving_to_the_front() {
+        let mut buffer = Buffer::new();
+        let all = buffer.room().len();
+        put(&mut buffer, &vec![b'x'; all]);
+        assert!(buffer.is_full());
+        assert!(buffer.room().is_empty());
+        buffer.consume(all - 2);
+        put(&mut buffer, b"yz");
+        assert_eq!(buffer.filled(), b"xxyz");
+    }
+
+    #[test]
+    fn a_longer_head_takes_the_place_of_a_shorter_one() {
+        let mut buffer = Buffer::new();
+        buffer.keep_headroom();
+        put(&mut buffer, b"old body");
+        assert!(buffer.replace_front(4, b"longer "));
+        assert_eq!(buffer.filled(), b"longer body");
+        assert!(!buffer.replace_front(0, &[0; HEADROOM]), "there is an end to the headroom");
+        assert_eq!(buffer.filled(), b"longer body");
+    }
+
+    #[test]
+    fn a_grown_buffer_is_not_kept() {
+        let mut buffers = Buffers::default();
+        let mut buffer = buffers.take();
+        assert!(buffer.grow(1 << 20));
+        assert!(buffer.grow(READ_BYTES * 3));
+        assert!(!buffer.grow(READ_BYTES * 3));
+        buffers.give(buffer);
+        assert!(buffers.free.is_empty());
+        let mut slot = Some(buffers.take());
+        buffers.give_if_empty(&mut slot);
+        assert!(slot.is_none());
+        assert_eq!(buffers.free.len(), 1);
+    }
+}

@@ -1,0 +1,406 @@
+//! A client's connection: from one request to the next.
+//!
+//! Laws:
+//! 1. One Exchange at a time: what the client pipelines behind a request stays unread until its response is out.
+//! 2. A connection does at most [`STEPS`] steps at a time.
+//! 3. After an error the connection lingers: our direction ends, the client's is read and dropped for a bounded time,
+//!    so that the answer is not lost to a reset (RFC 9112 section 9.6).
+//! 4. A message that was cut off ends with a reset, never with an orderly close.
+
+use fairlead_http1::{RequestHead, write_error};
+
+use super::socket::ReadEnd;
+use super::state::{Active, Phase, Stage};
+use crate::exchange::{Death, Event, Failure, Flags, Step};
+use crate::shared::Phase as Life;
+use crate::timer::NEVER;
+use crate::worker::Worker;
+use crate::worker::slab::Key;
+use crate::worker::upstream::Hands;
+use fairlead_balance::Micros;
+
+/// Steps of one connection before others get their turn.
+const STEPS: usize = 16;
+/// A client that has ended its direction may still wait for its answer; one that is gone looks the same.
+const HALF_CLOSED: Micros = Micros(2_000_000);
+/// Bytes of an unread body that are dropped in order to keep a connection.
+pub(super) const DRAIN_BYTES: usize = 64 * 1024;
+/// Bytes that are dropped while lingering.
+const LINGER_BYTES: usize = 1024 * 1024;
+/// Refused by what HTTP allows; counted by the codec's code.
+const DEADLINE: Failure = Failure::new(408, Flags::DPE, "request_head_timeout");
+const STALLED_CLIENT: Failure = Failure::new(408, Flags::SI, "stream_idle_timeout");
+
+/// What a step led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Something moved: look again.
+    Moved,
+    /// Nothing can move until something happens.
+    Wait,
+}
+
+impl Worker {
+    /// Lets a client's connection do what it can.
+    pub(crate) fn drive(&mut self, key: Key) {
+        let Some(active) = self.take_active(key) else { return };
+        self.drive_with(key, active);
+    }
+
+    /// Tells a connection's Exchange of an event, then lets it do what it can.
+    pub(crate) fn notify(&mut self, key: Key, event: Event) {
+        let Some(mut active) = self.take_active(key) else { return };
+        self.tell(key, &mut active, event);
+        self.drive_with(key, active);
+    }
+
+    /// The connection's request in progress. One is made if the client may have something to say.
+    fn take_active(&mut self, key: Key) -> Option<Box<Active>> {
+        let down = self.down(key)?;
+        match down.active.take() {
+            Some(active) => Some(active),
+            None if down.socket.is_readable() => {
+                Some(self.spare.pop().unwrap_or_else(|| Box::new(Active::new())))
+            }
+            None => None,
+        }
+    }
+
+    fn drive_with(&mut self, key: Key, mut active: Box<Active>) {
+        for _ in 0..STEPS {
+            let progress = match active.flow.phase {
+                Phase::Head => self.read_head(key, &mut active),
+                Phase::Relay => self.relay(key, &mut active),
+                Phase::Drain => self.drain(key, &mut active),
+                Phase::Linger => self.linger(key, &mut active),
+                Phase::Tunnel => self.tunnel(key, &mut active),
+                Phase::Closed { reset } => {
+                    self.release(key, active);
+                    self.close_down(key, reset);
+                    return;
+                }
+            };
+            if progress == Progress::Wait && !matches!(active.flow.phase, Phase::Closed { .. }) {
+                return self.rest(key, active);
+            }
+        }
+        self.put_back(key, active);
+        self.drive_again(key);
+    }
+
+    /// Nothing moves: give up what is not needed, set the deadline.
+    fn rest(&mut self, key: Key, mut active: Box<Active>) {
+        self.buffers.give_if_empty(&mut active.flow.inbound);
+        self.buffers.give_if_empty(&mut active.flow.outbound);
+        let idle = active.flow.phase == Phase::Head && active.flow.inbound.is_none();
+        if idle {
+            self.release(key, active);
+            if self.phase >= Life::Closing {
+                return self.close_down(key, false);
+            }
+            let until = self.now + self.times.downstream_idle;
+            return self.alarm(key, until);
+        }
+        let deadline = self.deadline(&active);
+        self.put_back(key, active);
+        self.alarm(key, deadline);
+    }
+
+    fn put_back(&mut self, key: Key, active: Box<Active>) {
+        match self.down(key) {
+            Some(down) => down.active = Some(active),
+            None => self.release(key, active),
+        }
+    }
+
+    /// Ends whatever an Active holds and puts it on the free list.
+    fn release(&mut self, key: Key, mut active: Box<Active>) {
+        let now = self.now;
+        let Active { machine, flow } = &mut *active;
+        machine.on(Event::ClientGone, now, &mut Hands { worker: self, flow, owner: key });
+        self.close_account(key, &mut active);
+        let flow = &mut active.flow;
+        self.buffers.give_any(&mut flow.inbound);
+        self.buffers.give_any(&mut flow.outbound);
+        flow.tunnel.give_buffers(&mut self.buffers);
+        flow.next();
+        self.spare.push(active);
+    }
+
+    /// Gives the machine an event and does what it says.
+    pub(super) fn tell(&mut self, key: Key, active: &mut Active, event: Event) {
+        let now = self.now;
+        let Active { machine, flow } = active;
+        let step = machine.on(event, now, &mut Hands { worker: self, flow, owner: key });
+        self.take_step(active, step);
+    }
+
+    pub(crate) fn take_step(&mut self, active: &mut Active, step: Step) {
+        let flow = &mut active.flow;
+        match step {
+            Step::Continue | Step::Wait => {}
+            Step::Send(_) => {
+                flow.request.sent = 0;
+                flow.request.broken = false;
+                flow.moved_at = self.now;
+            }
+            Step::Fail(failure) => self.answer(active, failure),
+            Step::Close(failure) => {
+                flow.account.fail(failure);
+                flow.phase = Phase::Closed { reset: flow.response.stage != Stage::Waiting };
+            }
+        }
+    }
+
+    /// Answers by ourselves, or cuts the connection off if the response has begun.
+    pub(crate) fn answer(&mut self, active: &mut Active, failure: Failure) {
+        let flow = &mut active.flow;
+        flow.account.fail(failure);
+        if flow.response.stage != Stage::Waiting {
+            flow.phase = Phase::Closed { reset: true };
+            return;
+        }
+        flow.account.status = failure.status;
+        self.buffers.give_any(&mut flow.outbound);
+        let response = &mut flow.response;
+        response.ready = 0;
+        response.ended = true;
+        response.upstream_persists = false;
+        response.persists = flow.request.keep_alive
+            && failure.status != 408
+            && self.phase == Life::Running
+            && flow.request.is_drainable();
+        response.stage = Stage::Local;
+        let head_only = flow.request.method == fairlead_http1::Method::Head;
+        write_error(&mut response.aside, failure.status, !response.persists, head_only);
+        flow.phase = Phase::Relay;
+    }
+
+    /// Refuses what is not a request: answers, then closes.
+    pub(crate) fn refuse(&mut self, key: Key, active: &mut Active, failure: Failure) {
+        self.cell().stats.refused.add(failure.reason);
+        active.flow.request.keep_alive = false;
+        self.count_unrouted(key, &mut active.flow);
+        self.answer(active, failure);
+    }
+
+    fn read_head(&mut self, key: Key, active: &mut Active) -> Progress {
+        let flow = &mut active.flow;
+        loop {
+            if let Some(buffer) = flow.inbound.as_mut().filter(|buffer| !buffer.is_empty()) {
+                flow.account.open(self.now, &self.shared.workers[self.index]);
+                if flow.until == NEVER {
+                    flow.until = self.now + self.times.request_head;
+                }
+                let cursor = &mut flow.request.cursor;
+                match RequestHead::parse(buffer.filled(), cursor, &mut self.fields, &self.request_limits) {
+                    Ok(Some(head)) => {
+                        flow.until = NEVER;
+                        self.begin(key, active, &head);
+                        return Progress::Moved;
+                    }
+                    Ok(None) => {
+                        if buffer.is_full() && !buffer.grow(self.request_limits.max_head + 1) {
+                            self.refuse(key, active, Failure::new(431, Flags::DPE, "head_too_large"));
+                            return Progress::Moved;
+                        }
+                    }
+                    Err(error) => {
+                        let failure = Failure::new(error.status(), Flags::DPE, error.reason().as_str());
+                        self.refuse(key, active, failure);
+                        return Progress::Moved;
+                    }
+                }
+            }
+            let buffer = flow.inbound.get_or_insert_with(|| self.buffers.take());
+            let Some(super::state::Conn::Down(down)) = self.conns.get_mut(key) else { return Progress::Wait };
+            match down.socket.read(buffer) {
+                ReadEnd::Data(_) => {}
+                ReadEnd::Blocked => return Progress::Wait,
+                ReadEnd::Eof | ReadEnd::Dead(_) => {
+                    if flow.account.open {
+                        flow.account.fail(Failure::CLIENT_GONE);
+                    }
+                    flow.phase = Phase::Closed { reset: false };
+                    return Progress::Wait;
+                }
+            }
+        }
+    }
+
+    fn relay(&mut self, key: Key, active: &mut Active) -> Progress {
+        let Some(down) = self.down(key) else { return Progress::Wait };
+        let (dead, hung_up) = (down.socket.is_dead(), down.socket.is_hung_up());
+        if dead && active.flow.response.stage != Stage::Local {
+            self.tell(key, active, Event::ClientGone);
+            return Progress::Moved;
+        }
+        let waiting = active.flow.response.stage == Stage::Waiting && active.flow.request.received;
+        if hung_up && waiting && active.flow.until == NEVER {
+            active.flow.until = self.now + HALF_CLOSED;
+        }
+        let mut moved = self.send_request(key, active);
+        if active.flow.phase == Phase::Relay {
+            moved |= self.relay_response(key, active);
+        }
+        if moved {
+            active.flow.moved_at = self.now;
+            Progress::Moved
+        } else {
+            Progress::Wait
+        }
+    }
+
+    /// Whether the client has ended its direction: an attempt that dies now is not repeated.
+    pub(super) fn has_left(&mut self, key: Key) -> bool {
+        self.down(key).is_none_or(|down| down.socket.is_hung_up())
+    }
+
+    /// The response is out: what becomes of the connection.
+    pub(super) fn end_response(&mut self, key: Key, active: &mut Active) {
+        self.close_account(key, active);
+        let flow = &mut active.flow;
+        let persists = flow.response.persists;
+        if persists && flow.request.received {
+            flow.next();
+            active.machine = crate::exchange::Exchange::over();
+            return;
+        }
+        flow.until = self.now + self.times.linger;
+        if persists {
+            flow.patience = DRAIN_BYTES;
+            flow.phase = Phase::Drain;
+            return;
+        }
+        let Some(down) = self.down(key) else { return };
+        let unread = !active.flow.request.received
+            || active.flow.inbound.as_ref().is_some_and(|buffer| !buffer.is_empty())
+            || (down.socket.is_readable() && !down.socket.is_hung_up());
+        if unread {
+            down.socket.shutdown_write();
+            active.flow.patience = LINGER_BYTES;
+            active.flow.phase = Phase::Linger;
+        } else {
+            active.flow.phase = Phase::Closed { reset: false };
+        }
+    }
+
+    /// Drops the rest of a request's body.
+    fn drain(&mut self, key: Key, active: &mut Active) -> Progress {
+        let flow = &mut active.flow;
+        loop {
+            if let Some(buffer) = &mut flow.inbound {
+                let ready = std::mem::take(&mut flow.request.ready);
+                buffer.consume(ready);
+                if !buffer.is_empty() {
+                    let Ok(progress) = flow.request.body.advance(buffer.filled()) else {
+                        flow.phase = Phase::Closed { reset: false };
+                        return Progress::Wait;
+                    };
+                    buffer.consume(progress.consumed);
+                    flow.patience = flow.patience.saturating_sub(progress.consumed);
+                    if progress.done {
+                        flow.next();
+                        active.machine = crate::exchange::Exchange::over();
+                        return Progress::Moved;
+                    }
+                }
+            }
+            if flow.patience == 0 {
+                flow.phase = Phase::Closed { reset: false };
+                return Progress::Wait;
+            }
+            let buffer = flow.inbound.get_or_insert_with(|| self.buffers.take());
+            let Some(super::state::Conn::Down(down)) = self.conns.get_mut(key) else { return Progress::Wait };
+            match down.socket.read(buffer) {
+                ReadEnd::Data(_) => {}
+                ReadEnd::Blocked => return Progress::Wait,
+                ReadEnd::Eof | ReadEnd::Dead(_) => {
+                    flow.phase = Phase::Closed { reset: false };
+                    return Progress::Wait;
+                }
+            }
+        }
+    }
+
+    /// Reads and drops until the client has closed too.
+    fn linger(&mut self, key: Key, active: &mut Active) -> Progress {
+        let flow = &mut active.flow;
+        loop {
+            let buffer = flow.inbound.get_or_insert_with(|| self.buffers.take());
+            buffer.consume(buffer.len());
+            let Some(super::state::Conn::Down(down)) = self.conns.get_mut(key) else { return Progress::Wait };
+            match down.socket.read(buffer) {
+                ReadEnd::Data(count) if count < flow.patience => flow.patience -= count,
+                ReadEnd::Blocked => return Progress::Wait,
+                ReadEnd::Data(_) | ReadEnd::Eof | ReadEnd::Dead(_) => {
+                    flow.phase = Phase::Closed { reset: false };
+                    return Progress::Wait;
+                }
+            }
+        }
+    }
+
+    fn deadline(&self, active: &Active) -> Micros {
+        let flow = &active.flow;
+        match flow.phase {
+            Phase::Head | Phase::Drain | Phase::Linger => flow.until,
+            Phase::Relay => {
+                let stalls = flow.response.is_pending()
+                    || !flow.request.received
+                    || (active.machine.carrier().is_some() && !flow.request.is_done());
+                let stall = if stalls { flow.moved_at + self.times.stream_idle } else { NEVER };
+                let left = if flow.response.stage == Stage::Waiting { flow.until } else { NEVER };
+                active.machine.next_deadline().min(stall).min(left)
+            }
+            Phase::Tunnel | Phase::Closed { .. } => NEVER,
+        }
+    }
+
+    /// A client's connection has reached its deadline.
+    pub(crate) fn on_deadline(&mut self, key: Key) {
+        let Some(down) = self.down(key) else { return };
+        let Some(mut active) = down.active.take() else { return self.close_down(key, false) };
+        match active.flow.phase {
+            Phase::Head => self.refuse(key, &mut active, DEADLINE),
+            Phase::Drain | Phase::Linger => active.flow.phase = Phase::Closed { reset: false },
+            Phase::Relay => self.relay_deadline(key, &mut active),
+            Phase::Tunnel | Phase::Closed { .. } => {}
+        }
+        self.drive_with(key, active);
+    }
+
+    fn relay_deadline(&mut self, key: Key, active: &mut Active) {
+        if active.machine.next_deadline() <= self.now {
+            return self.tell(key, active, Event::Tick);
+        }
+        if active.flow.until <= self.now && active.flow.response.stage == Stage::Waiting {
+            return self.tell(key, active, Event::ClientGone);
+        }
+        if active.flow.moved_at + self.times.stream_idle > self.now {
+            return;
+        }
+        if active.flow.response.stage == Stage::Local {
+            active.flow.phase = Phase::Closed { reset: true };
+        } else if active.flow.request.received && !active.flow.response.is_pending() {
+            // The Endpoint does not take the rest of the request.
+            self.tell(key, active, Event::Abort(Failure::new(504, Flags::SI, "upstream_write_timeout")));
+        } else {
+            self.tell(key, active, Event::Abort(STALLED_CLIENT));
+        }
+    }
+
+    /// The upstream's connection ended before the response began.
+    pub(super) fn upstream_died(&mut self, key: Key, active: &mut Active, death: Death) {
+        let event = if active.flow.response.begun {
+            Event::Broke(death)
+        } else if active.flow.request.sent > 0 && self.has_left(key) {
+            // Perhaps it waits for an answer; perhaps nobody does, and then nothing is repeated.
+            Event::Abort(Failure::CLOSED.with(Flags::DC))
+        } else {
+            Event::Died(death)
+        };
+        self.buffers.give_any(&mut active.flow.outbound);
+        self.tell(key, active, event);
+    }
+}

@@ -1,0 +1,300 @@
+//! The response's bytes on their way to the client.
+//!
+//! Laws:
+//! 1. The head is rewritten in front of the body in the same buffer: one send, no copy of the body.
+//! 2. The Endpoint is read only when the client has taken what was read before: back-pressure is an unread socket.
+//! 3. The Endpoint's connection goes back into the pool only after a response that ended where its framing says, with
+//!    nothing behind it, to a request that was sent whole.
+//! 4. A response that breaks off after its head has left is cut off, so that no client takes it for a whole one.
+
+use fairlead_http1::{
+    BodyError, BodyReader, Delivery, LAST_CHUNK, ResponseEdits, ResponseHead, Version, write_chunk_head,
+};
+
+use super::socket::ReadEnd;
+use super::state::{Active, Conn, Flow, Phase, Stage};
+use crate::exchange::{Death, Event};
+use crate::shared::Phase as Life;
+use crate::worker::Worker;
+use crate::worker::slab::Key;
+
+/// Reads of a body before others get their turn.
+const ROUNDS: usize = 4;
+
+impl Flow {
+    /// Takes what came of the body towards the client.
+    fn take_response_body(&mut self) -> Result<(), BodyError> {
+        let Some(buffer) = &mut self.outbound else { return Ok(()) };
+        let response = &mut self.response;
+        if response.delivery == Delivery::AsIs {
+            let progress = response.body.advance(&buffer.filled()[response.ready..])?;
+            response.ready += progress.consumed;
+            response.ended = progress.done;
+            self.account.bytes_sent += progress.payload;
+            return Ok(());
+        }
+        while !buffer.is_empty() && !response.ended {
+            let step = response.body.read(buffer.filled())?;
+            let data = &buffer.filled()[step.data.clone()];
+            self.account.bytes_sent += data.len() as u64;
+            if !data.is_empty() {
+                if response.delivery == Delivery::Encode {
+                    write_chunk_head(&mut response.aside, data.len());
+                    response.aside.extend_from_slice(data);
+                    response.aside.extend_from_slice(b"\r\n");
+                } else {
+                    response.aside.extend_from_slice(data);
+                }
+            }
+            response.ended = step.done;
+            if step.consumed == 0 {
+                break;
+            }
+            buffer.consume(step.consumed);
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    /// Moves the response on; true if something moved.
+    pub(super) fn relay_response(&mut self, key: Key, active: &mut Active) -> bool {
+        let mut moved = false;
+        for _ in 0..ROUNDS {
+            if active.flow.response.is_pending() {
+                match self.send_response(key, active) {
+                    Some(true) => moved = true,
+                    Some(false) => return moved,
+                    None => return true,
+                }
+                continue;
+            }
+            let flow = &mut active.flow;
+            if flow.response.ended {
+                self.complete(key, active);
+                return true;
+            }
+            if flow.response.stage == Stage::Local {
+                return moved;
+            }
+            if !self.read_response(key, active) {
+                return moved;
+            }
+            moved = true;
+            if active.flow.phase != Phase::Relay {
+                return true;
+            }
+        }
+        moved
+    }
+
+    /// Sends what is ready. None: the client is gone.
+    fn send_response(&mut self, key: Key, active: &mut Active) -> Option<bool> {
+        let Some(Conn::Down(down)) = self.conns.get_mut(key) else { return Some(false) };
+        let flow = &mut active.flow;
+        let response = &mut flow.response;
+        let aside = response.aside_sent < response.aside.len();
+        let result = if aside {
+            down.socket.write(&response.aside[response.aside_sent..])
+        } else {
+            let filled = flow.outbound.as_ref().map_or(&[][..], |buffer| buffer.filled());
+            down.socket.write(&filled[..response.ready])
+        };
+        match result {
+            Ok(0) => Some(false),
+            Ok(count) if aside => {
+                response.aside_sent += count;
+                if response.aside_sent == response.aside.len() {
+                    response.aside.clear();
+                    response.aside_sent = 0;
+                }
+                Some(true)
+            }
+            Ok(count) => {
+                response.ready -= count;
+                if let Some(buffer) = &mut flow.outbound {
+                    buffer.consume(count);
+                }
+                Some(true)
+            }
+            Err(_) if response.stage == Stage::Local => {
+                flow.phase = Phase::Closed { reset: false };
+                None
+            }
+            Err(_) => {
+                self.tell(key, active, Event::ClientGone);
+                None
+            }
+        }
+    }
+
+    /// Reads from the Endpoint once; true if something came of it.
+    fn read_response(&mut self, key: Key, active: &mut Active) -> bool {
+        let Some(attempt) = active.machine.carrier().and_then(|id| active.flow.attempt(id)) else {
+            return false;
+        };
+        let conn = attempt.conn;
+        let flow = &mut active.flow;
+        let Some(Conn::Up(up)) = self.conns.get_mut(conn) else { return false };
+        if !up.socket.is_readable() {
+            return false;
+        }
+        let buffer = flow.outbound.get_or_insert_with(|| self.buffers.take());
+        buffer.keep_headroom();
+        if buffer.room().is_empty() && !buffer.grow(self.response_limits.max_head + 1) {
+            self.upstream_died(key, active, Death::Protocol);
+            return true;
+        }
+        match up.socket.read(buffer) {
+            ReadEnd::Blocked => false,
+            ReadEnd::Data(_) => {
+                if !std::mem::replace(&mut flow.response.begun, true) {
+                    self.tell(key, active, Event::FirstByte);
+                }
+                if active.flow.response.stage == Stage::Waiting {
+                    self.read_response_head(key, active, conn);
+                } else if active.flow.take_response_body().is_err() {
+                    self.upstream_died(key, active, Death::Protocol);
+                }
+                true
+            }
+            ReadEnd::Eof => {
+                self.response_eof(key, active);
+                true
+            }
+            ReadEnd::Dead(death) => {
+                self.upstream_died(key, active, death);
+                true
+            }
+        }
+    }
+
+    fn response_eof(&mut self, key: Key, active: &mut Active) {
+        let response = &mut active.flow.response;
+        if response.stage != Stage::Body || response.body.eof().is_err() {
+            return self.upstream_died(key, active, Death::Closed);
+        }
+        if response.delivery == Delivery::Encode {
+            response.aside.extend_from_slice(LAST_CHUNK);
+        }
+        response.ended = true;
+        response.upstream_persists = false;
+    }
+
+    fn read_response_head(&mut self, key: Key, active: &mut Active, conn: Key) {
+        loop {
+            let flow = &mut active.flow;
+            let Some(buffer) = flow.outbound.as_mut().filter(|buffer| !buffer.is_empty()) else { return };
+            let response = &mut flow.response;
+            let parsed = ResponseHead::parse(
+                buffer.filled(),
+                &mut response.cursor,
+                &mut self.fields,
+                response.context,
+                &self.response_limits,
+            );
+            let head = match parsed {
+                Ok(Some(head)) => head,
+                Ok(None) => return,
+                Err(error) => {
+                    self.cell().stats.refused.add(error.reason().as_str());
+                    return self.upstream_died(key, active, Death::Protocol);
+                }
+            };
+            response.cursor = fairlead_http1::HeadCursor::default();
+            let client = flow.request.version;
+            if head.is_interim() {
+                response.context.interim += 1;
+                if client == Version::Http11 {
+                    let edits =
+                        ResponseEdits { client, keep_alive: true, delivery: Delivery::AsIs, add: &[] };
+                    head.write_to(buffer.filled(), &self.fields, &mut response.aside, &edits);
+                }
+                buffer.consume(head.len);
+                continue;
+            }
+            return self.begin_response(key, active, conn, &head);
+        }
+    }
+
+    fn begin_response(&mut self, key: Key, active: &mut Active, conn: Key, head: &ResponseHead) {
+        let (now, worker) = (self.now, self.index);
+        let flow = &mut active.flow;
+        let Some(buffer) = &mut flow.outbound else { return };
+        flow.account.status = head.status;
+        if let Some(attempt) =
+            active.machine.carrier().and_then(|id| flow.attempts[usize::from(id.0)].as_ref())
+        {
+            attempt.endpoint.load.responded(now, worker, now.since(attempt.sent_at), head.status);
+        }
+        let response = &mut flow.response;
+        let client = flow.request.version;
+        let delivery = head.delivery(client);
+        let switch = head.is_switch();
+        response.persists = flow.request.keep_alive
+            && self.phase == Life::Running
+            && head.ends_without_close(delivery)
+            && flow.request.is_drainable();
+        response.delivery = delivery;
+        response.stage = Stage::Body;
+        response.upstream_persists = head.keep_alive;
+        let edits = ResponseEdits { client, keep_alive: response.persists || switch, delivery, add: &[] };
+        self.scratch.clear();
+        head.write_to(buffer.filled(), &self.fields, &mut self.scratch, &edits);
+        let in_place = delivery == Delivery::AsIs
+            && response.aside.is_empty()
+            && buffer.replace_front(head.len, &self.scratch);
+        if in_place {
+            response.ready = self.scratch.len();
+        } else {
+            response.aside.extend_from_slice(&self.scratch);
+            buffer.consume(head.len);
+        }
+        if switch {
+            return self.begin_tunnel(key, active, conn);
+        }
+        response.body = BodyReader::new(head.framing, &self.response_limits);
+        response.ended = response.body.is_done();
+        if !response.ended && flow.take_response_body().is_err() {
+            // Nothing of the head has left yet, but its place is gone: cut off.
+            self.upstream_died(key, active, Death::Protocol);
+        }
+    }
+
+    /// The response is with the kernel: the Endpoint's connection goes back or is closed.
+    fn complete(&mut self, key: Key, active: &mut Active) {
+        let now = self.now;
+        if let Some(id) = active.machine.carrier()
+            && let Some(attempt) = active.flow.attempts[usize::from(id.0)].take()
+        {
+            let left_over = active.flow.outbound.as_ref().is_some_and(|buffer| !buffer.is_empty());
+            let reusable = active.flow.response.upstream_persists
+                && active.flow.request.is_done()
+                && !active.flow.request.broken
+                && !left_over;
+            drop(attempt.guard);
+            if reusable && self.is_quiet(attempt.conn) {
+                self.park(attempt.conn);
+            } else {
+                self.close_up(attempt.conn);
+            }
+        }
+        self.buffers.give_any(&mut active.flow.outbound);
+        let Active { machine, flow } = active;
+        let hands = &mut crate::worker::upstream::Hands { worker: self, flow, owner: key };
+        machine.on(Event::Finished, now, hands);
+        self.end_response(key, active);
+    }
+
+    /// Whether nothing follows the response. Known without a look unless the last read filled its buffer.
+    fn is_quiet(&mut self, conn: Key) -> bool {
+        let Some(Conn::Up(up)) = self.conns.get_mut(conn) else { return false };
+        if !up.socket.is_readable() {
+            return true;
+        }
+        let mut probe = self.buffers.take();
+        let end = up.socket.read(&mut probe);
+        self.buffers.give(probe);
+        end == ReadEnd::Blocked
+    }
+}

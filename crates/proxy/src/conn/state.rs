@@ -1,0 +1,304 @@
+//! What a worker holds per connection, and per request in progress.
+//!
+//! Laws:
+//! 1. A connection between two requests is small: a [`Down`] or [`Up`] in the slab, no buffer, no [`Active`].
+//! 2. An [`Active`] belongs to one client connection while a request is in progress, then goes back to the worker's
+//!    free list with the capacity of its vectors.
+//! 3. `ready` bytes at the front of a buffer were validated and may be passed on; nothing else ever is.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fairlead_balance::InFlight;
+use fairlead_http1::{BodyReader, Delivery, Framing, HeadCursor, Limits, Method, RequestContext, Version};
+
+use super::buffer::Buffer;
+use super::record::Account;
+use super::socket::Socket;
+use super::tunnel::Tunnel;
+use crate::exchange::{AttemptId, Exchange, MAX_ATTEMPTS};
+use crate::shared::EndpointState;
+use crate::timer::{Alarm, NEVER};
+use crate::worker::slab::Key;
+use fairlead_balance::Micros;
+
+/// A slab's value.
+#[derive(Debug)]
+pub(crate) enum Conn {
+    /// A client's connection.
+    Down(Down),
+    /// A connection to an Endpoint.
+    Up(Up),
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct Down {
+    pub(crate) socket: Socket,
+    pub(crate) alarm: Alarm,
+    pub(crate) peer: SocketAddr,
+    /// Index of the bind in the worker's list.
+    pub(crate) bind: u32,
+    pub(crate) active: Option<Box<Active>>,
+}
+
+/// A connection to an Endpoint.
+#[derive(Debug)]
+pub(crate) struct Up {
+    pub(crate) socket: Socket,
+    pub(crate) alarm: Alarm,
+    pub(crate) endpoint: Arc<EndpointState>,
+    pub(crate) role: Role,
+    /// When its dial is given up.
+    pub(crate) dial_until: Micros,
+    /// The ledger knows that its dial failed.
+    pub(crate) counted: bool,
+    /// It has the long user timeout of a body in the course of being sent.
+    pub(crate) patient: bool,
+}
+
+/// What a connection to an Endpoint is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A dial for an attempt.
+    Dialing(Key, AttemptId),
+    /// Carries an attempt.
+    Busy(Key, AttemptId),
+    /// A dial that nobody waits for any more; it goes into the pool.
+    Spare,
+    /// In the pool.
+    Idle,
+    /// Out of the pool, to be closed when its alarm rings.
+    Leaving,
+}
+
+/// How far a client's connection is with its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Waits for a request head, or for the rest of one.
+    Head,
+    /// Request and response are under way.
+    Relay,
+    /// The response is out; the rest of the request's body is read and dropped, so that the connection can persist.
+    Drain,
+    /// We have ended our direction and read until the client does too, so that it sees our last answer.
+    Linger,
+    /// After 101.
+    Tunnel,
+    /// To be closed; with a reset, if a message was cut off.
+    Closed { reset: bool },
+}
+
+/// A request in progress.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) machine: Exchange,
+    pub(crate) flow: Flow,
+}
+
+impl Active {
+    pub(crate) fn new() -> Self {
+        Self { machine: Exchange::over(), flow: Flow::new() }
+    }
+}
+
+/// One attempt's connection, with the guard that counts it as in flight.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) conn: Key,
+    pub(crate) endpoint: Arc<EndpointState>,
+    pub(crate) guard: InFlight,
+    pub(crate) sent_at: Micros,
+}
+
+/// The bytes of a request and its response on their way through.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) phase: Phase,
+    /// From the client: its request head, its body, and what it pipelined behind.
+    pub(crate) inbound: Option<Buffer>,
+    /// From the Endpoint.
+    pub(crate) outbound: Option<Buffer>,
+    pub(crate) request: RequestSide,
+    pub(crate) response: ResponseSide,
+    pub(crate) attempts: [Option<Attempt>; MAX_ATTEMPTS],
+    pub(crate) tunnel: Tunnel,
+    pub(crate) account: Account,
+    /// When the phase ends at the latest; of a relay, only the client's grace after it has ended its direction.
+    pub(crate) until: Micros,
+    /// When bytes moved last.
+    pub(crate) moved_at: Micros,
+    /// Bytes that may still be dropped while draining or lingering.
+    pub(crate) patience: usize,
+}
+
+impl Flow {
+    fn new() -> Self {
+        Self {
+            phase: Phase::Head,
+            inbound: None,
+            outbound: None,
+            request: RequestSide::new(),
+            response: ResponseSide::new(),
+            attempts: [const { None }; MAX_ATTEMPTS],
+            tunnel: Tunnel::default(),
+            account: Account::default(),
+            until: NEVER,
+            moved_at: Micros(0),
+            patience: 0,
+        }
+    }
+
+    /// Ready for the next request: keeps the inbound buffer and all capacity.
+    pub(crate) fn next(&mut self) {
+        self.phase = Phase::Head;
+        self.request.clear();
+        self.response.clear();
+        self.tunnel = Tunnel::default();
+        self.account.clear();
+        self.until = NEVER;
+    }
+
+    pub(crate) fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
+        self.attempts.get(usize::from(id.0))?.as_ref()
+    }
+}
+
+/// The request's way to the Endpoint.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub(crate) struct RequestSide {
+    pub(crate) cursor: HeadCursor,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) keep_alive: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) upgrade: bool,
+    /// The head as it is sent, and the body if all of it was at hand: what a repeat sends again.
+    pub(crate) out: Vec<u8>,
+    pub(crate) sent: usize,
+    pub(crate) body: BodyReader,
+    /// Body bytes announced and not read yet, where that is known.
+    pub(crate) left: Option<u64>,
+    /// Validated bytes at the front of `inbound`.
+    pub(crate) ready: usize,
+    /// The whole body was read.
+    pub(crate) received: bool,
+    /// A byte of the body went out that cannot be sent again.
+    pub(crate) streamed: bool,
+    /// The Endpoint takes no more.
+    pub(crate) broken: bool,
+}
+
+impl RequestSide {
+    fn new() -> Self {
+        Self {
+            cursor: HeadCursor::default(),
+            method: Method::Get,
+            version: Version::Http11,
+            keep_alive: false,
+            expects_continue: false,
+            upgrade: false,
+            out: Vec::new(),
+            sent: 0,
+            body: BodyReader::new(Framing::None, &Limits::REQUEST),
+            left: None,
+            ready: 0,
+            received: true,
+            streamed: false,
+            broken: false,
+        }
+    }
+
+    fn clear(&mut self) {
+        let mut out = std::mem::take(&mut self.out);
+        trim(&mut out);
+        *self = Self { out, ..Self::new() };
+    }
+
+    /// Whether what is left of the body may be dropped in order to keep the connection.
+    pub(crate) fn is_drainable(&self) -> bool {
+        self.received
+            || (!self.expects_continue
+                && self.left.is_some_and(|left| left <= super::down::DRAIN_BYTES as u64))
+    }
+
+    /// Everything is with the kernel.
+    pub(crate) fn is_done(&self) -> bool {
+        self.received && self.ready == 0 && self.sent == self.out.len()
+    }
+}
+
+/// Where the response stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// No final head yet.
+    Waiting,
+    /// Its head is on the way to the client.
+    Body,
+    /// An answer of our own is.
+    Local,
+}
+
+/// The response's way to the client.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub(crate) struct ResponseSide {
+    pub(crate) cursor: HeadCursor,
+    pub(crate) context: RequestContext,
+    pub(crate) stage: Stage,
+    pub(crate) body: BodyReader,
+    pub(crate) delivery: Delivery,
+    /// Bytes to be sent before those in `outbound`: interim heads, our own answers, bodies that change their framing.
+    pub(crate) aside: Vec<u8>,
+    pub(crate) aside_sent: usize,
+    /// Validated bytes at the front of `outbound`, the head among them.
+    pub(crate) ready: usize,
+    /// The whole body was read.
+    pub(crate) ended: bool,
+    /// The Endpoint lets its connection persist.
+    pub(crate) upstream_persists: bool,
+    /// The client was promised that its connection persists.
+    pub(crate) persists: bool,
+    /// A byte of the response came.
+    pub(crate) begun: bool,
+}
+
+impl ResponseSide {
+    fn new() -> Self {
+        Self {
+            cursor: HeadCursor::default(),
+            context: RequestContext { method: Method::Get, upgrade: false, interim: 0 },
+            stage: Stage::Waiting,
+            body: BodyReader::new(Framing::None, &Limits::RESPONSE),
+            delivery: Delivery::AsIs,
+            aside: Vec::new(),
+            aside_sent: 0,
+            ready: 0,
+            ended: false,
+            upstream_persists: false,
+            persists: false,
+            begun: false,
+        }
+    }
+
+    fn clear(&mut self) {
+        let mut aside = std::mem::take(&mut self.aside);
+        trim(&mut aside);
+        *self = Self { aside, ..Self::new() };
+    }
+
+    /// Whether bytes wait for the client to take them.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.ready > 0 || self.aside_sent < self.aside.len()
+    }
+}
+
+/// Empties a vector; a capacity that only a rare message needed is not kept.
+fn trim(vector: &mut Vec<u8>) {
+    const KEEP: usize = 4 * 1024;
+    vector.clear();
+    if vector.capacity() > KEEP {
+        vector.shrink_to(KEEP);
+    }
+}

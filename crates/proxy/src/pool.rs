@@ -1,0 +1,210 @@
+//! Idle connections to Endpoints, per worker.
+//!
+//! Laws:
+//! 1. A connection belongs to one Endpoint identity (its slot with the generation) and one transport fingerprint. A new
+//!    Pod on an old address has another identity and inherits none.
+//! 2. Last in, first out: the connection that was used last is the one least likely to be closed by its server.
+//! 3. The pool holds keys and moments; whose sockets they are, and closing them, is the worker's part. What leaves the
+//!    pool by another way than [`take`](Pools::take) is told to the worker, who closes it.
+
+use crate::shared::EndpointSlot;
+use crate::worker::slab::Key;
+use fairlead_balance::Micros;
+
+/// What must be equal for a connection to serve a request: protocol, SNI, CA and SAN policy, client certificate,
+/// PROXY header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fingerprint(pub(crate) u64);
+
+impl Fingerprint {
+    /// HTTP/1.1 without TLS.
+    pub(crate) const PLAIN_HTTP1: Self = Self(0);
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Idle {
+    key: Key,
+    fingerprint: Fingerprint,
+    since: Micros,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    generation: u32,
+    idle: Vec<Idle>,
+}
+
+/// The pools of a worker, by the Endpoint's dense index.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    endpoints: Vec<Pool>,
+    per_endpoint: usize,
+    len: usize,
+}
+
+impl Pools {
+    /// Empty pools that keep at most so many idle connections per Endpoint.
+    pub(crate) fn new(per_endpoint: usize) -> Self {
+        Self { endpoints: Vec::new(), per_endpoint, len: 0 }
+    }
+
+    fn pool(&mut self, slot: EndpointSlot) -> Option<&mut Pool> {
+        self.endpoints.get_mut(slot.index as usize).filter(|pool| pool.generation == slot.generation)
+    }
+
+    /// Idle connections in all pools.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the Endpoint has an idle connection.
+    pub(crate) fn is_warm(&self, slot: EndpointSlot) -> bool {
+        let pool = self.endpoints.get(slot.index as usize).filter(|pool| pool.generation == slot.generation);
+        pool.is_some_and(|pool| !pool.idle.is_empty())
+    }
+
+    /// Puts a connection in. What it displaces has to be closed by the caller: the oldest one when the pool is full,
+    /// or all of an Endpoint that stood at this index before.
+    pub(crate) fn park(
+        &mut self,
+        slot: EndpointSlot,
+        fingerprint: Fingerprint,
+        key: Key,
+        now: Micros,
+        displaced: &mut Vec<Key>,
+    ) {
+        let index = slot.index as usize;
+        if self.endpoints.len() <= index {
+            self.endpoints.resize_with(index + 1, Pool::default);
+        }
+        let pool = &mut self.endpoints[index];
+        let before = pool.idle.len();
+        if pool.generation != slot.generation {
+            displaced.extend(pool.idle.drain(..).map(|idle| idle.key));
+            pool.generation = slot.generation;
+        }
+        if self.per_endpoint == 0 {
+            displaced.push(key);
+        } else {
+            if pool.idle.len() == self.per_endpoint {
+                displaced.push(pool.idle.remove(0).key);
+            }
+            pool.idle.push(Idle { key, fingerprint, since: now });
+        }
+        self.len = self.len + pool.idle.len() - before;
+    }
+
+    /// Takes the connection that was parked last; with `fresh`, only if that was less than so long ago.
+    pub(crate) fn take(
+        &mut self,
+        slot: EndpointSlot,
+        fingerprint: Fingerprint,
+        now: Micros,
+        fresh: Option<Micros>,
+    ) -> Option<Key> {
+        let pool = self.pool(slot)?;
+        let place = pool.idle.iter().rposition(|idle| idle.fingerprint == fingerprint)?;
+        let idle = pool.idle[place];
+        if fresh.is_some_and(|limit| now.0.saturating_sub(idle.since.0) >= limit.0) {
+            return None;
+        }
+        pool.idle.remove(place);
+        self.len -= 1;
+        Some(idle.key)
+    }
+
+    /// Forgets a connection that is being closed.
+    pub(crate) fn remove(&mut self, slot: EndpointSlot, key: Key) -> bool {
+        let Some(pool) = self.pool(slot) else { return false };
+        let Some(place) = pool.idle.iter().rposition(|idle| idle.key == key) else { return false };
+        pool.idle.remove(place);
+        self.len -= 1;
+        true
+    }
+
+    /// Forgets all connections of an Endpoint, or of whatever stands at its index, into `out`.
+    pub(crate) fn clear(&mut self, slot: EndpointSlot, out: &mut Vec<Key>) {
+        if let Some(pool) = self.pool(slot) {
+            let count = pool.idle.len();
+            out.extend(pool.idle.drain(..).map(|idle| idle.key));
+            self.len -= count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: EndpointSlot = EndpointSlot { index: 3, generation: 1 };
+    const LATER_A: EndpointSlot = EndpointSlot { index: 3, generation: 2 };
+    const TLS: Fingerprint = Fingerprint(77);
+    const PLAIN: Fingerprint = Fingerprint::PLAIN_HTTP1;
+
+    fn key(index: u32) -> Key {
+        Key { index, generation: 0 }
+    }
+
+    fn parked(keys: &[u32]) -> (Pools, Vec<Key>) {
+        let (mut pools, mut displaced) = (Pools::new(3), Vec::new());
+        for index in keys {
+            pools.park(A, PLAIN, key(*index), Micros(u64::from(*index) * 1_000_000), &mut displaced);
+        }
+        (pools, displaced)
+    }
+
+    #[test]
+    fn the_connection_used_last_is_taken_first() {
+        let (mut pools, _) = parked(&[1, 2]);
+        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(key(2)));
+        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(key(1)));
+        assert_eq!(pools.take(A, PLAIN, Micros(0), None), None);
+        assert_eq!(pools.len(), 0);
+    }
+
+    #[test]
+    fn a_fresh_one_was_parked_less_than_the_limit_ago() {
+        let (mut pools, _) = parked(&[5]);
+        let second = Some(Micros(1_000_000));
+        assert_eq!(pools.take(A, PLAIN, Micros(6_000_000), second), None);
+        assert_eq!(pools.len(), 1, "it stays for those who may repeat");
+        assert_eq!(pools.take(A, PLAIN, Micros(5_999_999), second), Some(key(5)));
+    }
+
+    #[test]
+    fn a_new_endpoint_at_an_old_index_inherits_none() {
+        let (mut pools, _) = parked(&[1, 2]);
+        assert!(pools.is_warm(A) && !pools.is_warm(LATER_A));
+        assert_eq!(pools.take(LATER_A, PLAIN, Micros(0), None), None);
+        let mut displaced = Vec::new();
+        pools.park(LATER_A, PLAIN, key(9), Micros(0), &mut displaced);
+        assert_eq!(displaced, [key(1), key(2)]);
+        assert_eq!(pools.take(A, PLAIN, Micros(0), None), None);
+        assert_eq!(pools.len(), 1);
+    }
+
+    #[test]
+    fn another_transport_is_another_pool() {
+        let (mut pools, _) = parked(&[1]);
+        assert_eq!(pools.take(A, TLS, Micros(0), None), None);
+        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(key(1)));
+    }
+
+    #[test]
+    fn a_full_pool_lets_its_oldest_go() {
+        let (pools, displaced) = parked(&[1, 2, 3, 4]);
+        assert_eq!(displaced, [key(1)]);
+        assert_eq!(pools.len(), 3);
+    }
+
+    #[test]
+    fn a_gone_endpoint_takes_its_connections_with_it() {
+        let (mut pools, _) = parked(&[1, 2]);
+        let mut out = Vec::new();
+        assert!(pools.remove(A, key(1)));
+        assert!(!pools.remove(A, key(1)));
+        pools.clear(A, &mut out);
+        assert_eq!(out, [key(2)]);
+        assert_eq!(pools.len(), 0);
+    }
+}

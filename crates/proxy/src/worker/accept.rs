@@ -1,0 +1,263 @@
+//! Accepting connections.
+//!
+//! Laws:
+//! 1. A connection above a limit is accepted and closed at once: left in the backlog it would wait for nothing, and its
+//!    readiness would be reported for ever.
+//! 2. Without a free descriptor the reserve is given up for as long as it takes to accept and close; if even that
+//!    fails, accepting pauses for [`PAUSE`]. It never spins.
+//! 3. A retiring socket is accepted empty, then closed. Its connections stay.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fairlead_balance::Rng;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Token};
+
+use super::slab::Key;
+use super::{Bind, Worker};
+use crate::conn::socket::Socket;
+use crate::conn::state::{Conn, Down};
+use crate::shared::{ListenSocket, WorkerMessage};
+use crate::timer::Alarm;
+use fairlead_balance::Micros;
+
+/// How long accepting pauses when there is no descriptor.
+const PAUSE: Micros = Micros(100_000);
+/// Connections taken from one socket before others get their turn.
+const PER_TURN: usize = 256;
+/// Set in the tokens of listening sockets; the keys of connections leave it clear.
+const LISTENER: usize = 1 << 63;
+
+/// A socket that this worker accepts from.
+#[derive(Debug)]
+pub(super) struct Listening {
+    socket: TcpListener,
+    bind: u32,
+    address: SocketAddr,
+    /// There may be more in the backlog, and no event will say so.
+    again_at: Option<Micros>,
+    _open: Arc<()>,
+}
+
+/// How accepting from a socket ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backlog {
+    Empty,
+    /// More is waiting; look again at once.
+    More,
+    /// No descriptor; look again later.
+    Starved,
+}
+
+pub(super) fn is_listener(token: Token) -> bool {
+    token.0 & LISTENER != 0
+}
+
+/// A descriptor to be given up when there is no other.
+pub(super) fn reserve() -> Option<std::fs::File> {
+    std::fs::File::open("/dev/null").ok()
+}
+
+impl Worker {
+    /// Takes what other threads left.
+    pub(super) fn receive(&mut self) {
+        for message in self.cell().receive() {
+            match message {
+                WorkerMessage::Listen(socket) => self.listen(socket),
+                WorkerMessage::Retire(address) => self.retire(Some(address)),
+                WorkerMessage::Adopt { bind, socket, peer } => {
+                    let bind = self.bind(bind);
+                    self.take_in(TcpStream::from_std(socket), peer, bind);
+                }
+            }
+        }
+        for index in 0..self.listeners.len() {
+            let due = self.listeners[index].as_ref().and_then(|listening| listening.again_at);
+            if due.is_some_and(|at| at <= self.now) {
+                self.accept(Token(LISTENER | index));
+            }
+        }
+    }
+
+    /// When a socket has to be looked at again without an event.
+    pub(super) fn accept_again_at(&self) -> Option<Micros> {
+        self.listeners.iter().flatten().filter_map(|listening| listening.again_at).min()
+    }
+
+    /// The bind's place in this worker's list.
+    fn bind(&mut self, address: SocketAddr) -> u32 {
+        let known = self.binds.iter().position(|bind| bind.address == address);
+        known.unwrap_or_else(|| {
+            let table = self.root.binds.get(&address).cloned();
+            self.binds.push(Bind { address, table, connections: 0 });
+            self.binds.len() - 1
+        }) as u32
+    }
+
+    fn listen(&mut self, socket: ListenSocket) {
+        let bind = self.bind(socket.address);
+        let place = self.listeners.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.listeners.push(None);
+            self.listeners.len() - 1
+        });
+        let mut listener = TcpListener::from_std(socket.socket);
+        let token = Token(LISTENER | place);
+        if self.poll.registry().register(&mut listener, token, Interest::READABLE).is_err() {
+            self.cell().stats.refused.add("listener_not_registered");
+            return;
+        }
+        self.listeners[place] = Some(Listening {
+            socket: listener,
+            bind,
+            address: socket.address,
+            // What came before the registration is not worth a thought: it is looked at once.
+            again_at: Some(self.now),
+            _open: socket.open,
+        });
+    }
+
+    /// Accepts the sockets of an address (of all, without one) empty and closes them.
+    pub(super) fn retire(&mut self, address: Option<SocketAddr>) {
+        for index in 0..self.listeners.len() {
+            let matches = |listening: &Listening| address.is_none_or(|address| listening.address == address);
+            if !self.listeners[index].as_ref().is_some_and(matches) {
+                continue;
+            }
+            while self.accept_some(index) == Backlog::More {}
+            if let Some(mut listening) = self.listeners[index].take() {
+                let _ = self.poll.registry().deregister(&mut listening.socket);
+            }
+        }
+    }
+
+    /// Whether this worker accepts from any socket.
+    pub(super) fn is_listening(&self) -> bool {
+        self.listeners.iter().any(Option::is_some)
+    }
+
+    pub(super) fn accept(&mut self, token: Token) {
+        let index = token.0 & !LISTENER;
+        let again_at = match self.accept_some(index) {
+            Backlog::Empty => None,
+            Backlog::More => Some(self.now),
+            Backlog::Starved => Some(self.now + PAUSE),
+        };
+        if let Some(listening) = self.listeners.get_mut(index).and_then(Option::as_mut) {
+            listening.again_at = again_at;
+        }
+    }
+
+    fn accept_some(&mut self, index: usize) -> Backlog {
+        for _ in 0..PER_TURN {
+            let Some(listening) = self.listeners.get(index).and_then(Option::as_ref) else {
+                return Backlog::Empty;
+            };
+            let bind = listening.bind;
+            match listening.socket.accept() {
+                Ok((stream, peer)) => self.on_accepted(stream, peer, bind),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return Backlog::Empty,
+                    // The client left before it was accepted.
+                    ErrorKind::ConnectionAborted | ErrorKind::Interrupted | ErrorKind::ConnectionReset => {}
+                    _ => {
+                        if !self.shed(index) {
+                            return Backlog::Starved;
+                        }
+                    }
+                },
+            }
+        }
+        Backlog::More
+    }
+
+    /// Accepts and closes one connection with the reserved descriptor. False if that cannot be done.
+    fn shed(&mut self, index: usize) -> bool {
+        self.cell().stats.refused.add("no_descriptor");
+        if self.reserve.take().is_none() {
+            self.reserve = reserve();
+            return false;
+        }
+        let accepted =
+            self.listeners[index].as_ref().is_some_and(|listening| listening.socket.accept().is_ok());
+        self.reserve = reserve();
+        accepted
+    }
+
+    fn on_accepted(&mut self, stream: TcpStream, peer: SocketAddr, bind: u32) {
+        self.cell().stats.accepted.add(1);
+        if !self.shared.acquire_connection() {
+            self.cell().stats.refused.add("connection_limit");
+            return;
+        }
+        // The limit per bind is shared out evenly among the workers.
+        let share = self.shared.config.limits.connections_per_bind.div_ceil(self.shared.workers.len() as u32);
+        if self.binds[bind as usize].connections >= share {
+            self.cell().stats.refused.add("bind_connection_limit");
+            self.shared.release_connection();
+            return;
+        }
+        if let Some(other) = self.less_loaded() {
+            let bind = self.binds[bind as usize].address;
+            let message = WorkerMessage::Adopt { bind, socket: std::net::TcpStream::from(stream), peer };
+            self.shared.workers[other].send(message);
+            return;
+        }
+        self.take_in(stream, peer, bind);
+    }
+
+    /// A random other worker, if it holds at least two connections fewer.
+    fn less_loaded(&mut self) -> Option<usize> {
+        let others = self.shared.workers.len() as u32 - 1;
+        if others == 0 {
+            return None;
+        }
+        let drawn = self.rng.below(others) as usize;
+        let other = if drawn >= self.index { drawn + 1 } else { drawn };
+        let connections = |index: usize| self.shared.workers[index].stats.connections.get();
+        (connections(self.index) >= connections(other) + 2).then_some(other)
+    }
+
+    /// Makes a connection this worker's own; its permit is held already.
+    fn take_in(&mut self, stream: TcpStream, peer: SocketAddr, bind: u32) {
+        let _ = stream.set_nodelay(true);
+        let registry = self.poll.registry();
+        let key = self.conns.insert_with(|key| {
+            let mut socket = Socket::register(stream, key, registry)?;
+            socket.assume_ready();
+            Ok::<_, std::io::Error>(Conn::Down(Down {
+                socket,
+                alarm: Alarm::default(),
+                peer,
+                bind,
+                active: None,
+            }))
+        });
+        let Ok(key) = key else {
+            self.cell().stats.refused.add("connection_not_registered");
+            self.shared.release_connection();
+            return;
+        };
+        self.downs += 1;
+        self.binds[bind as usize].connections += 1;
+        self.cell().stats.connections.add(1);
+        self.drive(key);
+    }
+
+    /// Closes a client's connection.
+    pub(crate) fn close_down(&mut self, key: Key, reset: bool) {
+        let Some(Conn::Down(_)) = self.conns.get(key) else { return };
+        if let Some(Conn::Down(down)) = self.conns.remove(key) {
+            if reset {
+                down.socket.reset_on_close();
+            }
+            down.socket.close(self.poll.registry());
+            self.downs -= 1;
+            let bind = &mut self.binds[down.bind as usize];
+            bind.connections = bind.connections.saturating_sub(1);
+            self.cell().stats.connections.sub(1);
+            self.shared.release_connection();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Taking over a new root.
+//!
+//! Laws:
+//! 1. It happens between turns' batches: a request sees one root from its head to its last pick, but for the Endpoints,
+//!    where the latest word counts.
+//! 2. Only what changed is touched. A balancer is updated in place, so that counters, averages and phase survive.
+//! 3. An Endpoint that is gone, or takes no new requests, leaves the pools at once; its idle connections are closed
+//!    spread over up to a second, so that neither side sees a burst.
+//! 4. The adoption is announced after the root before was dropped.
+
+use std::sync::Arc;
+
+use fairlead_balance::{Balancer, Reason, Rng, WeightedTargets};
+
+use super::{Balancing, Choosing, Worker};
+use crate::conn::state::{Conn, Role};
+use crate::shared::{BackendSlot, EndpointSlot, EndpointState, Root, RuleAction};
+use fairlead_balance::Micros;
+
+/// Idle connections of an Endpoint that leaves are closed within this time.
+const SPREAD: Micros = Micros(1_000_000);
+
+impl Worker {
+    /// Takes over the published root, if it is another one.
+    pub(super) fn adopt(&mut self) {
+        if self.shared.root.load().generation == self.root.generation {
+            return;
+        }
+        let new = self.shared.root.load_full();
+        let old = std::mem::replace(&mut self.root, Arc::clone(&new));
+        for bind in &mut self.binds {
+            bind.table = new.binds.get(&bind.address).cloned();
+        }
+        // A bind that is gone keeps its place while connections are open; its place is then given to the next one.
+        if new.generation == old.generation + 1 {
+            for slot in &new.changed.backends {
+                self.update_backend(*slot, &new);
+            }
+            for slot in &new.changed.gone {
+                self.leave(*slot);
+            }
+            for slot in &new.changed.actions {
+                if let Some(choice) = self.choices.get_mut(slot.index as usize) {
+                    choice.take_if(|choice| choice.version == slot.version);
+                }
+            }
+        } else {
+            for slot in 0..old.backends.bound().max(new.backends.bound()) as u32 {
+                let same = match (old.backends.get(slot), new.backends.get(slot)) {
+                    (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+                    (None, None) => true,
+                    _ => false,
+                };
+                if !same {
+                    self.update_backend(BackendSlot(slot), &new);
+                }
+            }
+            self.choices.clear();
+            self.leave_gone();
+        }
+        drop(old);
+        let generation = new.generation;
+        drop(new);
+        self.cell().set_adopted(generation);
+    }
+
+    fn update_backend(&mut self, slot: BackendSlot, root: &Root) {
+        let index = slot.0 as usize;
+        let state = root.backends.get(slot.0);
+        let Some(state) = state else {
+            if let Some(balancing) = self.balancers.get_mut(index) {
+                *balancing = None;
+            }
+            return;
+        };
+        if let Some(Some(balancing)) = self.balancers.get_mut(index) {
+            if balancing.incarnation == state.incarnation {
+                let views = Arc::clone(&state.views);
+                balancing.balancer.update(state.policy, None, views, self.now, &mut self.rng);
+            } else {
+                self.balancers[index] = None;
+            }
+        }
+        for (endpoint, view) in state.endpoints.iter().zip(state.views.iter()) {
+            if !view.ready {
+                self.leave(endpoint.slot);
+            }
+        }
+    }
+
+    /// Picks an Endpoint of a Backend as it is now: outside `exclude`, or `only` that one. None if there is none, or if
+    /// another Backend has taken the slot.
+    pub(super) fn pick(
+        &mut self,
+        slot: BackendSlot,
+        incarnation: u64,
+        exclude: &[EndpointSlot],
+        only: Option<EndpointSlot>,
+    ) -> Option<(Arc<EndpointState>, Option<Reason>)> {
+        let state = self.root.backends.get(slot.0).filter(|state| state.incarnation == incarnation)?;
+        let endpoints = &state.endpoints;
+        if let Some(only) = only {
+            return endpoints
+                .iter()
+                .find(|endpoint| endpoint.slot == only)
+                .map(|endpoint| (Arc::clone(endpoint), None));
+        }
+        let index = slot.0 as usize;
+        if self.balancers.len() <= index {
+            self.balancers.resize_with(index + 1, || None);
+        }
+        let (now, rng, pools) = (self.now, &mut self.rng, &self.pools);
+        let balancing = self.balancers[index].get_or_insert_with(|| {
+            let balancer = Balancer::new(state.policy, None, Arc::clone(&state.views), now, &mut *rng);
+            Balancing { incarnation, balancer }
+        });
+        let excluded = |at: usize| exclude.contains(&endpoints[at].slot);
+        let warm = |at: usize| pools.is_warm(endpoints[at].slot);
+        let pick = balancing.balancer.pick(now, rng, &excluded, &warm)?;
+        Some((Arc::clone(&endpoints[pick.index]), Some(pick.reason)))
+    }
+
+    /// Which of a Rule's targets takes the next request.
+    pub(super) fn choose(&mut self, action: &RuleAction) -> Option<usize> {
+        if action.targets.len() <= 1 {
+            return action.targets.first().filter(|target| target.weight > 0).map(|_| 0);
+        }
+        let index = action.slot.index as usize;
+        if self.choices.len() <= index {
+            self.choices.resize_with(index + 1, || None);
+        }
+        let rng = &mut self.rng;
+        let mut make = || {
+            let weights = action.targets.iter().map(|target| target.weight);
+            Choosing { version: action.slot.version, targets: WeightedTargets::new(weights, rng) }
+        };
+        let choice = self.choices[index].get_or_insert_with(&mut make);
+        if choice.version != action.slot.version {
+            *choice = make();
+        }
+        choice.targets.pick()
+    }
+
+    /// Takes an Endpoint's idle connections out of the pool, to be closed within [`SPREAD`].
+    fn leave(&mut self, slot: EndpointSlot) {
+        if !self.pools.is_warm(slot) {
+            return;
+        }
+        let mut doomed = std::mem::take(&mut self.doomed);
+        self.pools.clear(slot, &mut doomed);
+        for key in doomed.drain(..) {
+            let Some(up) = self.up(key) else { continue };
+            up.role = Role::Leaving;
+            // Closing an Endpoint's sockets that is dead already needs no care.
+            let dead = up.socket.is_hung_up() || up.endpoint.load.is_suspect();
+            if dead {
+                self.close_up(key);
+            } else {
+                let wait = self.rng.below(SPREAD.0 as u32);
+                self.alarm(key, self.now + Micros(u64::from(wait)));
+            }
+        }
+        self.doomed = doomed;
+    }
+
+    /// The same for every Endpoint that is gone, found by looking.
+    fn leave_gone(&mut self) {
+        let gone = |conn: &Conn| match conn {
+            Conn::Up(up) if up.role == Role::Idle && up.endpoint.is_gone() => Some(up.endpoint.slot),
+            _ => None,
+        };
+        let gone: Vec<EndpointSlot> = self.conns.iter().filter_map(|(_, conn)| gone(conn)).collect();
+        for slot in gone {
+            self.leave(slot);
+        }
+    }
+}

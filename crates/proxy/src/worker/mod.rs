@@ -1,0 +1,331 @@
+//! A worker: one thread, one event loop, its own connections, pools and balancers.
+//!
+//! Laws:
+//! 1. A [`turn`](Worker::turn) handles one batch of events: one clock read, then the configuration if it has changed,
+//!    the inbox, sockets, work left over from the turn before, timers, the access log, and the heartbeat.
+//! 2. Nothing here waits but the poller, and that for at most a second.
+//! 3. No connection holds the loop: after a bounded number of steps it goes to the end of the line.
+//! 4. Sockets are named by generational keys; what outlives its connection finds nothing.
+
+mod accept;
+mod adopt;
+mod begin;
+pub(crate) mod slab;
+mod stop;
+pub(crate) mod upstream;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fairlead_balance::{Balancer, RepeatBudget, Rng, SplitMix64, WeightedTargets};
+use fairlead_http1::{HeadStorage, Limits};
+use mio::{Events, Poll, Token, Waker};
+
+use crate::access_log::LogWriter;
+use crate::conn::buffer::Buffers;
+use crate::conn::record::Closing;
+use crate::conn::state::{Active, Conn, Down, Up};
+use crate::pool::Pools;
+use crate::shared::{BindTable, Phase, Root, Shared, WorkerCell};
+use crate::timer::Wheel;
+use accept::Listening;
+use fairlead_balance::Micros;
+use slab::{Key, Slab};
+
+const WAKER: Token = Token(usize::MAX);
+/// Events taken from the poller at once.
+const BATCH: usize = 1024;
+/// The longest sleep: the heartbeat must be seen at least once a second.
+const HEARTBEAT: Micros = Micros(900_000);
+
+/// A socket's address with its routing table.
+#[derive(Debug)]
+struct Bind {
+    address: SocketAddr,
+    table: Option<Arc<BindTable>>,
+    connections: u32,
+}
+
+/// A Backend's balancer, and which Backend it is for.
+#[derive(Debug)]
+struct Balancing {
+    incarnation: u64,
+    balancer: Balancer,
+}
+
+/// A Rule's choice among its targets, and which Rule it is for.
+#[derive(Debug)]
+struct Choosing {
+    version: u64,
+    targets: WeightedTargets,
+}
+
+/// Durations of the configuration, in the loop's unit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) request_head: Micros,
+    pub(crate) downstream_idle: Micros,
+    pub(crate) stream_idle: Micros,
+    pub(crate) connect: Micros,
+    pub(crate) hedge: Micros,
+    pub(crate) upstream_idle: Micros,
+    pub(crate) unacked: Duration,
+    pub(crate) linger: Micros,
+}
+
+impl Times {
+    fn new(shared: &Shared) -> Self {
+        let timeouts = &shared.config.timeouts;
+        // 0 means no limit.
+        let limit = |ms: u64| if ms == 0 { Micros(u64::MAX / 2) } else { Micros::from_millis(ms) };
+        Self {
+            request_head: limit(timeouts.request_head_ms),
+            downstream_idle: limit(timeouts.downstream_idle_ms),
+            stream_idle: limit(timeouts.stream_idle_ms),
+            connect: limit(timeouts.connect_ms),
+            hedge: limit(timeouts.hedge_ms),
+            upstream_idle: limit(timeouts.upstream_idle_ms),
+            unacked: Duration::from_millis(timeouts.upstream_unacked_ms),
+            linger: limit(timeouts.linger_ms),
+        }
+    }
+}
+
+/// One worker.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+    pub(crate) poll: Poll,
+    pub(crate) now: Micros,
+    pub(crate) conns: Slab<Conn>,
+    pub(crate) wheel: Wheel<Key>,
+    pub(crate) buffers: Buffers,
+    pub(crate) pools: Pools,
+    pub(crate) budget: RepeatBudget,
+    pub(crate) rng: SplitMix64,
+    pub(crate) times: Times,
+    pub(crate) request_limits: Limits,
+    pub(crate) response_limits: Limits,
+    /// The phase as of this turn.
+    pub(crate) phase: Phase,
+    /// Storage of the head that is being parsed.
+    pub(crate) fields: HeadStorage,
+    /// A head on its way in front of its body.
+    pub(crate) scratch: Vec<u8>,
+    /// Actives that are free.
+    #[expect(clippy::vec_box, reason = "they move between here and connections: as pointers")]
+    pub(crate) spare: Vec<Box<Active>>,
+    /// Keys of connections that are to be closed, used within one call.
+    pub(crate) doomed: Vec<Key>,
+    host: Vec<u8>,
+    path: Vec<u8>,
+    root: Arc<Root>,
+    binds: Vec<Bind>,
+    balancers: Vec<Option<Balancing>>,
+    choices: Vec<Option<Choosing>>,
+    listeners: Vec<Option<Listening>>,
+    reserve: Option<std::fs::File>,
+    /// Connections that had more to do than their turn allowed.
+    again: Vec<Key>,
+    rung: Vec<(Key, Micros)>,
+    log: LogWriter,
+    logs: bool,
+    epoch_ms: i64,
+    downs: u32,
+}
+
+/// Runs worker `index` until the proxy stops. The thread's whole life.
+pub fn run(shared: &Arc<Shared>, index: usize) -> io::Result<()> {
+    let mut worker = Worker::new(Arc::clone(shared), index)?;
+    let mut events = Events::with_capacity(BATCH);
+    while worker.turn(&mut events)? {}
+    Ok(())
+}
+
+impl Worker {
+    /// A worker that has not taken a turn.
+    pub(crate) fn new(shared: Arc<Shared>, index: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        shared.workers[index].started(Waker::new(poll.registry(), WAKER)?);
+        let now = shared.clock.now();
+        let limits = &shared.config.limits;
+        let request_limits = Limits {
+            max_head: limits.request_head_bytes as usize,
+            max_fields: limits.request_fields as usize,
+            ..Limits::REQUEST
+        };
+        let response_limits = Limits { max_head: limits.response_head_bytes as usize, ..Limits::RESPONSE };
+        // Different on each start and for each worker, so that phases do not resonate.
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        let mut rng =
+            SplitMix64::new((u64::from(seed) << 32) ^ index as u64 ^ u64::from(std::process::id()) << 8);
+        rng.next_u64();
+        Ok(Self {
+            index,
+            poll,
+            now,
+            conns: Slab::default(),
+            wheel: Wheel::new(now),
+            buffers: Buffers::default(),
+            pools: Pools::new(limits.idle_per_endpoint as usize),
+            budget: RepeatBudget::new(now),
+            rng,
+            times: Times::new(&shared),
+            request_limits,
+            response_limits,
+            phase: Phase::Running,
+            fields: HeadStorage::new(),
+            scratch: Vec::new(),
+            spare: Vec::new(),
+            doomed: Vec::new(),
+            host: Vec::new(),
+            path: Vec::new(),
+            root: Arc::new(Root::default()),
+            binds: Vec::new(),
+            balancers: Vec::new(),
+            choices: Vec::new(),
+            listeners: Vec::new(),
+            reserve: accept::reserve(),
+            again: Vec::new(),
+            rung: Vec::new(),
+            log: LogWriter::default(),
+            logs: shared.config.access_log,
+            epoch_ms: 0,
+            downs: 0,
+            shared,
+        })
+    }
+
+    pub(crate) fn cell(&self) -> &WorkerCell {
+        &self.shared.workers[self.index]
+    }
+
+    /// One batch; false when the worker's work is over.
+    pub(crate) fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
+        let timeout = self.timeout();
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        self.now = self.shared.clock.now();
+        if self.logs {
+            // The log's times follow the wall clock, whichever way it is set.
+            let unix =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+            self.epoch_ms = unix - (self.now.0 / 1_000).cast_signed();
+        }
+        self.adopt();
+        self.receive();
+        self.follow_phase();
+        for event in events.iter() {
+            match event.token() {
+                WAKER => {}
+                token if accept::is_listener(token) => self.accept(token),
+                token => self.on_event(Key::of(token), event),
+            }
+        }
+        self.go_on();
+        self.ring();
+        self.cell().stats.upstream_idle.set(self.pools.len() as u64);
+        self.log.flush(&self.shared.workers[self.index].log);
+        self.cell().beat(self.now);
+        Ok(!self.is_over())
+    }
+
+    fn timeout(&self) -> Duration {
+        if !self.again.is_empty() {
+            return Duration::ZERO;
+        }
+        // Between two turns the clock has moved on by the work done since; the ring is late by that much at most.
+        let now = self.shared.clock.now();
+        let until = [Some(now + HEARTBEAT), self.wheel.next_ring(), self.accept_again_at(), self.stop_at()];
+        let next = until.into_iter().flatten().min().unwrap_or(now);
+        // Rounded up: the poller's milliseconds must not wake it just before the moment.
+        Duration::from_millis(next.since(now).0.div_ceil(1_000))
+    }
+
+    fn on_event(&mut self, key: Key, event: &mio::event::Event) {
+        match self.conns.get_mut(key) {
+            Some(Conn::Down(down)) => {
+                down.socket.note(event);
+                self.drive(key);
+            }
+            Some(Conn::Up(up)) => {
+                up.socket.note(event);
+                self.on_upstream(key);
+            }
+            None => {}
+        }
+    }
+
+    /// Lets connections go on that had used up their steps.
+    fn go_on(&mut self) {
+        let mut again = std::mem::take(&mut self.again);
+        for key in again.drain(..) {
+            self.drive(key);
+        }
+        // What was queued meanwhile is for the next turn.
+        again.append(&mut self.again);
+        self.again = again;
+    }
+
+    pub(crate) fn drive_again(&mut self, key: Key) {
+        self.again.push(key);
+    }
+
+    fn ring(&mut self) {
+        let mut rung = std::mem::take(&mut self.rung);
+        self.wheel.advance(self.now, &mut rung);
+        for (key, at) in rung.drain(..) {
+            let (wheel, now) = (&mut self.wheel, self.now);
+            match self.conns.get_mut(key) {
+                Some(Conn::Down(down)) if down.alarm.rang(at, now, key, wheel) => self.on_deadline(key),
+                Some(Conn::Up(up)) if up.alarm.rang(at, now, key, wheel) => self.on_upstream_deadline(key),
+                _ => {}
+            }
+        }
+        self.rung = rung;
+    }
+
+    /// The client's connection of this key.
+    pub(crate) fn down(&mut self, key: Key) -> Option<&mut Down> {
+        match self.conns.get_mut(key) {
+            Some(Conn::Down(down)) => Some(down),
+            _ => None,
+        }
+    }
+
+    /// The Endpoint's connection of this key.
+    pub(crate) fn up(&mut self, key: Key) -> Option<&mut Up> {
+        match self.conns.get_mut(key) {
+            Some(Conn::Up(up)) => Some(up),
+            _ => None,
+        }
+    }
+
+    /// Closes the account of a client's request.
+    pub(crate) fn close_account(&mut self, key: Key, active: &mut Active) {
+        let account = &mut active.flow.account;
+        let Some(Conn::Down(down)) = self.conns.get(key).filter(|_| account.open) else { return };
+        account.attempts = active.machine.attempts();
+        account.close(&mut Closing {
+            now: self.now,
+            epoch_ms: self.epoch_ms,
+            worker: self.index,
+            cell: &self.shared.workers[self.index],
+            log: self.logs.then_some(&mut self.log),
+            client: down.peer,
+            bind: self.binds[down.bind as usize].address,
+        });
+    }
+
+    pub(crate) fn alarm(&mut self, key: Key, deadline: Micros) {
+        match self.conns.get_mut(key) {
+            Some(Conn::Down(down)) => down.alarm.set(deadline, key, &mut self.wheel),
+            Some(Conn::Up(up)) => up.alarm.set(deadline, key, &mut self.wheel),
+            None => {}
+        }
+    }
+}

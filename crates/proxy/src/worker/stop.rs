@@ -1,0 +1,62 @@
+//! The graceful stop.
+//!
+//! Laws:
+//! 1. Draining: everything works on, but answers carry `Connection: close`.
+//! 2. Closing: listening sockets are accepted empty and closed; idle connections are closed; what runs may finish. The
+//!    loop ends with its last client connection, at the latest at the deadline.
+//! 3. Stopped: the loop ends at once.
+
+use super::Worker;
+use super::slab::Key;
+use crate::conn::state::{Conn, Phase as ConnPhase};
+use crate::shared::Phase;
+use fairlead_balance::Micros;
+
+impl Worker {
+    /// Notices a new phase.
+    pub(super) fn follow_phase(&mut self) {
+        let phase = self.shared.phase();
+        if phase == self.phase {
+            // A socket that was handed over late is not left open.
+            if phase == Phase::Closing && self.is_listening() {
+                self.retire(None);
+            }
+            return;
+        }
+        self.phase = phase;
+        if phase >= Phase::Closing {
+            self.retire(None);
+            self.close_idle();
+        }
+    }
+
+    fn close_idle(&mut self) {
+        let idle = |conn: &Conn| match conn {
+            Conn::Down(down) => {
+                let waits = down.active.as_ref().is_none_or(|active| {
+                    active.flow.phase == ConnPhase::Head && active.flow.inbound.is_none()
+                });
+                // What the kernel already holds of a request is answered.
+                waits && !down.socket.is_readable()
+            }
+            Conn::Up(_) => false,
+        };
+        let idle: Vec<Key> = self.conns.iter().filter(|(_, conn)| idle(conn)).map(|(key, _)| key).collect();
+        for key in idle {
+            self.close_down(key, false);
+        }
+    }
+
+    /// When the loop ends whatever is open.
+    pub(super) fn stop_at(&self) -> Option<Micros> {
+        (self.phase >= Phase::Closing).then(|| self.shared.deadline())
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        match self.phase {
+            Phase::Running | Phase::Draining => false,
+            Phase::Closing => self.downs == 0 || self.now >= self.shared.deadline(),
+            Phase::Stopped => true,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Connections to Endpoints: dialled, carrying an attempt, idle, leaving.
+//!
+//! Laws:
+//! 1. An attempt holds its Endpoint's in-flight guard from the pick to its end, whichever way it ends.
+//! 2. Anything that the poller says about an idle connection but that it can be written to closes it at once: there is
+//!    no check when it is taken, and no request meets it.
+//! 3. A dial that nobody waits for any more finishes into the pool or fails by itself.
+//! 4. Whether a dial succeeded is told to the ledger for every dial; that it failed, once.
+
+use std::sync::Arc;
+
+use fairlead_balance::Failure as LoadFailure;
+use mio::net::TcpStream;
+
+use super::Worker;
+use super::slab::Key;
+use crate::conn::socket::{Socket, dial};
+use crate::conn::state::{Attempt, Conn, Flow, Role, Up};
+use crate::exchange::{AttemptId, Death, DialError, Driver, Event, Opened, Peer, Report, Want};
+use crate::pool::Fingerprint;
+use crate::shared::EndpointState;
+use crate::timer::{Alarm, NEVER};
+use fairlead_balance::Micros;
+
+/// A request that must not be repeated takes a pooled connection only if it was idle for less.
+const FRESH: Micros = Micros(1_000_000);
+
+/// The machine's hands: the worker, and the flow of the request in question.
+pub(crate) struct Hands<'a> {
+    pub(crate) worker: &'a mut Worker,
+    pub(crate) flow: &'a mut Flow,
+    pub(crate) owner: Key,
+}
+
+impl Driver for Hands<'_> {
+    fn open(&mut self, id: AttemptId, want: Want, exclude: &[Peer], only: Option<Peer>) -> Opened {
+        let Some(backend) = self.flow.account.backend.as_ref() else { return Opened::NoEndpoint };
+        let worker = &mut *self.worker;
+        let now = worker.now;
+        let picked = worker.pick(backend.slot, backend.incarnation, exclude, only);
+        let Some((endpoint, reason)) = picked else { return Opened::NoEndpoint };
+        if reason.is_some() {
+            self.flow.account.reason = reason;
+        }
+        let peer = endpoint.slot;
+        let pooled = match want {
+            Want::Dial => None,
+            _ if endpoint.load.is_suspect() => None,
+            Want::Any => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, None),
+            Want::Fresh => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, Some(FRESH)),
+        };
+        let opened = if let Some(key) = pooled {
+            if let Some(up) = worker.up(key) {
+                up.role = Role::Busy(self.owner, id);
+            }
+            worker.alarm(key, NEVER);
+            Ok((key, Opened::Pooled(peer)))
+        } else {
+            let role = Role::Dialing(self.owner, id);
+            worker.begin_dial(&endpoint, role).map(|key| (key, Opened::Dialing(peer)))
+        };
+        self.flow.account.endpoint = Some(Arc::clone(&endpoint));
+        match opened {
+            Ok((conn, opened)) => {
+                let guard = endpoint.load.started();
+                self.flow.attempts[usize::from(id.0)] = Some(Attempt { conn, endpoint, guard, sent_at: now });
+                opened
+            }
+            Err(error) => {
+                // The machine reports it by the Endpoint's slot; there is no connection to look it up by.
+                if error != DialError::Local {
+                    worker.note_dial_failure(&endpoint, error);
+                }
+                Opened::Refused(peer, error)
+            }
+        }
+    }
+
+    fn take_budget(&mut self) -> bool {
+        let granted = self.worker.budget.try_spend(self.worker.now);
+        let reason = if granted { "repeat_or_hedge" } else { "budget_exhausted" };
+        self.worker.cell().stats.retries.add(reason);
+        granted
+    }
+
+    fn report(&mut self, id: AttemptId, _: Peer, report: Report) {
+        let Some(attempt) = self.flow.attempt(id) else { return };
+        let (conn, endpoint) = (attempt.conn, Arc::clone(&attempt.endpoint));
+        let (now, worker) = (self.worker.now, self.worker.index);
+        match report {
+            Report::DialFailed(error) => {
+                if let Some(up) = self.worker.up(conn) {
+                    up.counted = true;
+                }
+                self.worker.note_dial_failure(&endpoint, error);
+            }
+            Report::Died(death) => {
+                let failure =
+                    if death == Death::Protocol { LoadFailure::Malformed } else { LoadFailure::Reset };
+                endpoint.load.failed(now, worker, failure);
+                if death == Death::Silent {
+                    endpoint.load.suspected(now);
+                }
+                endpoint.last_failure.note(now, if death == Death::Protocol { "UPE" } else { "UC" });
+            }
+            Report::TimedOut => {
+                endpoint.load.failed(now, worker, LoadFailure::Timeout);
+                endpoint.last_failure.note(now, "UT");
+            }
+        }
+    }
+
+    fn abandon(&mut self, id: AttemptId) {
+        // The guard goes with the attempt.
+        let Some(attempt) = self.flow.attempts.get_mut(usize::from(id.0)).and_then(Option::take) else {
+            return;
+        };
+        let now = self.worker.now;
+        match self.worker.up(attempt.conn) {
+            Some(up) if matches!(up.role, Role::Dialing(..)) && now < up.dial_until => {
+                up.role = Role::Spare;
+                let until = up.dial_until;
+                self.worker.alarm(attempt.conn, until);
+            }
+            Some(_) => self.worker.close_up(attempt.conn),
+            None => {}
+        }
+    }
+}
+
+impl Worker {
+    fn note_dial_failure(&mut self, endpoint: &EndpointState, error: DialError) {
+        match error {
+            DialError::Refused => endpoint.load.dial_failed(self.now),
+            DialError::TimedOut | DialError::Unreachable => endpoint.load.suspected(self.now),
+            DialError::Local => return,
+        }
+        endpoint.last_failure.note(self.now, "UF");
+    }
+
+    fn begin_dial(&mut self, endpoint: &Arc<EndpointState>, role: Role) -> Result<Key, DialError> {
+        if endpoint.is_gone() {
+            self.cell().stats.stale_picks.add(1);
+        }
+        let stream: TcpStream = dial(endpoint.address, self.times.unacked)?;
+        let registry = self.poll.registry();
+        let dial_until = self.now + self.times.connect;
+        let key = self.conns.insert_with(|key| {
+            let socket = Socket::register(stream, key, registry).map_err(|_| DialError::Local)?;
+            Ok(Conn::Up(Up {
+                socket,
+                alarm: Alarm::default(),
+                endpoint: Arc::clone(endpoint),
+                role,
+                dial_until,
+                counted: false,
+                patient: false,
+            }))
+        })?;
+        endpoint.connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(key)
+    }
+
+    /// Closes a connection to an Endpoint, wherever it stands.
+    pub(crate) fn close_up(&mut self, key: Key) {
+        let Some(Conn::Up(up)) = self.conns.get(key) else { return };
+        if up.role == Role::Idle {
+            let slot = up.endpoint.slot;
+            self.pools.remove(slot, key);
+        }
+        if let Some(Conn::Up(up)) = self.conns.remove(key) {
+            up.endpoint.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            up.socket.close(self.poll.registry());
+        }
+    }
+
+    /// Puts a connection that has nothing to do into the pool, if it may stay.
+    pub(crate) fn park(&mut self, key: Key) {
+        let (unacked, idle) = (self.times.unacked, self.times.upstream_idle);
+        let Some(up) = self.up(key) else { return };
+        if up.socket.is_hung_up() || up.endpoint.is_gone() {
+            self.close_up(key);
+            return;
+        }
+        if std::mem::take(&mut up.patient) {
+            up.socket.set_user_timeout(unacked);
+        }
+        up.role = Role::Idle;
+        let slot = up.endpoint.slot;
+        let mut doomed = std::mem::take(&mut self.doomed);
+        self.pools.park(slot, Fingerprint::PLAIN_HTTP1, key, self.now, &mut doomed);
+        self.alarm(key, self.now + idle);
+        for key in doomed.drain(..) {
+            // It has left the pool already.
+            if let Some(up) = self.up(key) {
+                up.role = Role::Leaving;
+            }
+            self.close_up(key);
+        }
+        self.doomed = doomed;
+    }
+
+    /// The poller said something about a connection to an Endpoint.
+    pub(super) fn on_upstream(&mut self, key: Key) {
+        let Some(up) = self.up(key) else { return };
+        match up.role {
+            Role::Busy(owner, _) => self.drive(owner),
+            Role::Idle | Role::Leaving => {
+                if up.socket.is_readable() || up.socket.is_hung_up() {
+                    self.close_up(key);
+                }
+            }
+            Role::Dialing(..) | Role::Spare => self.on_dial(key),
+        }
+    }
+
+    fn on_dial(&mut self, key: Key) {
+        let now = self.now;
+        let Some(up) = self.up(key) else { return };
+        if !up.socket.is_writable() {
+            return;
+        }
+        let Some(result) = up.socket.dial_result() else { return };
+        let (role, endpoint, counted) = (up.role, Arc::clone(&up.endpoint), up.counted);
+        if result.is_ok() {
+            endpoint.load.dial_succeeded(now);
+        }
+        match (role, result) {
+            (Role::Dialing(owner, id), Ok(())) => {
+                up.role = Role::Busy(owner, id);
+                self.notify(owner, Event::Connected(id));
+            }
+            (Role::Dialing(owner, id), Err(error)) => {
+                up.role = Role::Leaving;
+                self.notify(owner, Event::DialFailed(id, error));
+                // The machine has abandoned it; this is for a machine that was over.
+                self.close_up(key);
+            }
+            (_, Ok(())) => self.park(key),
+            (_, Err(error)) => {
+                if !counted {
+                    self.note_dial_failure(&endpoint, error);
+                }
+                self.close_up(key);
+            }
+        }
+    }
+
+    /// A connection's time is up: it was idle too long, its dial took too long, or it was to leave now.
+    pub(super) fn on_upstream_deadline(&mut self, key: Key) {
+        let Some(up) = self.up(key) else { return };
+        let busy = matches!(up.role, Role::Busy(..) | Role::Dialing(..));
+        if up.role == Role::Spare && !up.counted {
+            let endpoint = Arc::clone(&up.endpoint);
+            self.note_dial_failure(&endpoint, DialError::TimedOut);
+        }
+        if !busy {
+            self.close_up(key);
+        }
+    }
+}
