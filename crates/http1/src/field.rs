@@ -61,10 +61,12 @@ pub(crate) fn digest(
     storage.fields.clear();
     for header in headers {
         let kind = classify(header.name.as_bytes(), role);
+        // Names that are known whole have none.
+        let open = matches!(kind, FieldKind::EndToEnd | FieldKind::Forwarding);
+        if role == Role::Request && open && header.name.bytes().any(|byte| byte == b'_') {
+            return Err(Reason::UnderscoreInFieldName);
+        }
         match kind {
-            FieldKind::EndToEnd if role == Role::Request && header.name.bytes().any(|byte| byte == b'_') => {
-                return Err(Reason::UnderscoreInFieldName);
-            }
             FieldKind::ContentLength => {
                 if facts.length.is_some() {
                     return Err(Reason::DuplicateContentLength);

@@ -178,9 +178,12 @@ fn explain(error: httparse::Error, head: &[u8]) -> Reason {
         httparse::Error::HeaderName => Reason::InvalidFieldName,
         httparse::Error::HeaderValue => Reason::InvalidFieldValue,
         httparse::Error::TooManyHeaders => Reason::TooManyFields,
-        httparse::Error::Version => match explain_version(head.get(..8).unwrap_or_default()) {
-            Reason::UnsupportedVersion => Reason::UnsupportedVersion,
-            _ => Reason::InvalidStatusLine,
+        httparse::Error::Version => match head.get(..8) {
+            Some(b"HTTP/1.0" | b"HTTP/1.1") | None => Reason::InvalidStatusLine,
+            Some(version) if explain_version(version) == Reason::UnsupportedVersion => {
+                Reason::UnsupportedVersion
+            }
+            Some(_) => Reason::InvalidStatusLine,
         },
         httparse::Error::NewLine | httparse::Error::Token | httparse::Error::Status => {
             Reason::InvalidStatusLine
