@@ -28,21 +28,21 @@ class Collection(StrEnum):
 class Gateway(_View, frozen=True, kw_only=True):
     """A Gateway of ours. `spec` holds the fields that Fairlead reads."""
 
+    api_version: str = GATEWAY_API
+    kind: str = "Gateway"
     metadata: ObjectMeta
     spec: GatewaySpec
     status: GatewayStatus = GatewayStatus()
-    api_version: str = GATEWAY_API
-    kind: str = "Gateway"
 
 
 class Route(_View, frozen=True, kw_only=True):
     """An HTTPRoute with a parent of ours. `spec` holds the fields that Fairlead reads."""
 
+    api_version: str = GATEWAY_API
+    kind: str = "HTTPRoute"
     metadata: ObjectMeta
     spec: HTTPRouteSpec
     status: RouteStatus = RouteStatus()
-    api_version: str = GATEWAY_API
-    kind: str = "HTTPRoute"
 
 
 class BackendSpec(_View, frozen=True, kw_only=True):
@@ -88,11 +88,11 @@ class BackendStatus(_View, frozen=True, kw_only=True):
 class Backend(_View, frozen=True, kw_only=True):
     """A Service port that a Route leads to; named `SERVICE:PORT`."""
 
+    api_version: str = FAIRLEAD_API
+    kind: str = "Backend"
     metadata: ObjectMeta
     spec: BackendSpec
     status: BackendStatus
-    api_version: str = FAIRLEAD_API
-    kind: str = "Backend"
 
 
 class EndpointSpec(_View, frozen=True, kw_only=True):
@@ -127,11 +127,11 @@ class EndpointStatus(_View, frozen=True, kw_only=True):
 class Endpoint(_View, frozen=True, kw_only=True):
     """One Pod address and port of a Backend; named `SERVICE:PORT/ADDRESS:PORT`."""
 
+    api_version: str = FAIRLEAD_API
+    kind: str = "Endpoint"
     metadata: ObjectMeta
     spec: EndpointSpec
     status: EndpointStatus
-    api_version: str = FAIRLEAD_API
-    kind: str = "Endpoint"
 
 
 Item = Gateway | Route | Backend | Endpoint
@@ -142,11 +142,11 @@ ItemT = TypeVar("ItemT", Gateway, Route, Backend, Endpoint)
 class ItemList(_View, Generic[ItemT], frozen=True, kw_only=True):
     """The items of a collection, by namespace and name."""
 
+    api_version: str = "v1"
+    kind: str = "List"
     items: tuple[ItemT, ...]
     elsewhere: int = 0
     """How many more there are in other namespaces than the one asked for."""
-    api_version: str = "v1"
-    kind: str = "List"
 
 
 class WatchType(StrEnum):

@@ -1,0 +1,102 @@
+"""Where an instance lives: folders, locks, records."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairlead.resources import Ref
+from fairlead.runtime import InstanceRunningError, PathError, instance_paths
+from fairlead.runtime._addresses import load, save
+from fairlead.runtime._lock import CONTROLLER, PROXY, acquire
+
+
+def env(tmp_path: Path) -> dict[str, str]:
+    return {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+def test_an_instance_has_its_own_sockets_and_state(tmp_path: Path) -> None:
+    paths = instance_paths("edge", env=env(tmp_path))
+    assert paths.admin_socket == tmp_path / "run/fairlead/edge.sock"
+    assert paths.stream_socket == tmp_path / "run/fairlead/edge.stream.sock"
+    assert paths.last_good == tmp_path / "state/fairlead/edge/last-good"
+    for folder in (paths.runtime_dir, paths.state_dir):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_state_folder_can_be_chosen(tmp_path: Path) -> None:
+    paths = instance_paths("edge", state_dir=tmp_path / "elsewhere", env=env(tmp_path))
+    assert paths.last_good == tmp_path / "elsewhere/edge/last-good"
+
+
+@pytest.mark.parametrize("name", ["", "Edge", "a/b", "../x", "-a", "a" * 41])
+def test_a_name_that_cannot_be_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(PathError) as caught:
+        instance_paths(name, env=env(tmp_path))
+    assert caught.value.code == "InvalidInstanceName"
+
+
+def test_a_folder_too_deep_for_sockets_is_refused_in_words(tmp_path: Path) -> None:
+    deep = {**env(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / ("x" * 100))}
+    with pytest.raises(PathError, match="too long for a socket"):
+        instance_paths("edge", env=deep)
+
+
+def test_a_second_start_is_refused_with_the_process_that_runs(tmp_path: Path) -> None:
+    paths = instance_paths("edge", env=env(tmp_path))
+    lock = acquire(paths, PROXY)
+    with pytest.raises(InstanceRunningError, match=rf'"edge" is already running.*process {os.getpid()}\b'):
+        acquire(paths, PROXY)
+    acquire(paths, CONTROLLER).release()
+    lock.release()
+    acquire(paths, PROXY).release()
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    paths = instance_paths("edge", env=env(tmp_path))
+    script = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from fairlead.runtime import instance_paths; from fairlead.runtime._lock import acquire\n"
+        "lock = acquire(instance_paths('edge'), 'proxy'); print('held', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=os.environ | env(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(InstanceRunningError):
+            acquire(paths, PROXY)
+        process.kill()
+    acquire(paths, PROXY).release()
+
+
+def test_recorded_addresses_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "addresses.json"
+    assert load(path) == {}
+    addresses = {Ref("default", "web"): "127.1.2.3", Ref("shop", "edge"): "127.1.2.4"}
+    save(path, addresses)
+    assert load(path) == addresses
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"gateways": 1}'])
+def test_a_broken_record_is_no_record(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "addresses.json"
+    path.write_text(text)
+    assert load(path) == {}
+
+
+def test_the_supervisor_knows_neither_kubernetes_nor_http() -> None:
+    script = (
+        "import sys, fairlead.runtime\n"
+        "heavy = ('aiohttp', 'fairlead.kube', 'fairlead.translate', 'fairlead.admin', 'jsonschema')\n"
+        "sys.exit(str([name for name in heavy if name in sys.modules] or 0) if any("
+        "name in sys.modules for name in heavy) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
