@@ -33,19 +33,25 @@ class APIError(RuntimeError):
         self.status = status
 
 
+def credentials(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
+    """The API server's URL and the TLS context of a kubeconfig's user."""
+    document = yaml.safe_load(kubeconfig.read_text())
+    cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+    tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
+    tls.load_cert_chain(user["client-certificate"], user["client-key"])
+    return cluster["server"], tls
+
+
 class API:
     """Requests by the user of a kubeconfig. Not for several threads at once."""
 
     def __init__(self, network: Network, kubeconfig: Path) -> None:
-        document = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
-        address = urlsplit(cluster["server"])
+        server, self._tls = credentials(kubeconfig)
+        address = urlsplit(server)
         assert address.hostname
         assert address.port
         self._network = network
         self._address, self._port = address.hostname, address.port
-        self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
-        self._tls.load_cert_chain(user["client-certificate"], user["client-key"])
         self._connection = self._connect(timeout=10)
 
     def _connect(self, timeout: float) -> HTTPConnection:

@@ -78,9 +78,14 @@ class Cluster:
         script("up", name)
         return cls(name)
 
-    def install(self, *objects: Object) -> None:
-        """Installs the CRDs, the Gateway API's and Fairlead's own, and then these cluster-scoped objects."""
-        folders = (ROOT / "deploy" / "crds", ROOT / "deploy" / "crds" / "gateway-api")
+    def install(self, *objects: Object, all_kinds: bool = False) -> None:
+        """Installs the CRDs, the Gateway API's and Fairlead's own, and then these cluster-scoped objects.
+
+        `all_kinds`: also those of the standard channel that Fairlead does not read; others wait for them.
+        """
+        folders = [ROOT / "deploy" / "crds", ROOT / "deploy" / "crds" / "gateway-api"]
+        if all_kinds:
+            folders[1] = Path(script("crds", "path").strip())
         crds = [f"--filename={path}" for folder in folders for path in sorted(folder.glob("*.yaml"))]
         self.kubectl("apply", "--server-side", *crds)
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")

@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 import yaml
 from aiohttp import web
+from tests.e2e.harness.api import credentials
 from tests.e2e.harness.cluster import ROOT, Cluster
 from tests.e2e.harness.network import HTTPConnection
 from tests.e2e.harness.waiting import eventually
@@ -76,11 +77,7 @@ class Proxy:
 
 
 def main() -> None:
-    document = yaml.safe_load(Path(sys.argv[1]).read_text())
-    cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
-    tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
-    tls.load_cert_chain(user["client-certificate"], user["client-key"])
-    proxy = Proxy(cluster["server"], tls)
+    proxy = Proxy(*credentials(Path(sys.argv[1])))
     application = web.Application(client_max_size=1 << 24)
     application.router.add_put("/faults", proxy.set_faults)
     application.router.add_route("*", "/{path:.*}", proxy.pass_on)
