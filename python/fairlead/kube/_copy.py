@@ -2,7 +2,8 @@
 
 Laws:
 1. An older form of an object, or an older object of the same name, never overwrites a newer one, except by a list of the newest state,
-   which is the truth also where versions went backwards (etcd restored from a backup).
+   which is the truth also where versions went backwards. Such a list is compared by content: an etcd restored
+   from a backup gives the same versions again to other contents.
 2. Objects vanish by a DELETED event or because a whole list lacks them: never by an error, a part of a list, or
    a list with an item whose name cannot be read.
 3. A removal carries the last form that was known, not what the event brought.
@@ -91,7 +92,7 @@ class LocalCopy(Generic[T]):
             # Deleted and made anew, unseen: consumers keep state per object, so they are told both.
             self.store.put(item)
             return [*self._mend(ref), Deleted(held), Put(item)]
-        if order == 0:
+        if order == 0 and not (force and held != item):
             return self._mend(ref)
         self.store.put(item)
         return [*self._mend(ref), Put(item)]
