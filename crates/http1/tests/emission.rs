@@ -1,4 +1,5 @@
 //! What goes on: lines that pass untouched, lines that end here, and lines of our own.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod common;
 

@@ -149,12 +149,14 @@ fn assert_clean(head: &[u8]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn requests_are_accepted_exactly_where_the_model_does(bytes in broken(request_text())) {
         let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
-        prop_assume!(bytes[start..].windows(4).any(|window| window == b"\r\n\r\n"));
+        if !bytes[start..].windows(4).any(|window| window == b"\r\n\r\n") {
+            return Ok(());
+        }
         let verdict = model::judge(&bytes);
         match request(&bytes) {
             Ok((head, storage)) => {
@@ -174,6 +176,10 @@ proptest! {
             Err(reason) => prop_assert_eq!(verdict, None, "{}", reason),
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn requests_do_not_depend_on_the_packets(

@@ -395,7 +395,7 @@ fn a16_connection_names_fields_away_but_not_those_that_matter() {
     for value in ["a b", "\"close\"", "close;x", "a/b", "\u{e9}", &"a,".repeat(40)] {
         refuses(&format!("Connection: {value}"), Reason::InvalidConnection, 400);
     }
-    refuses(&"Connection: a\r\n".repeat(33).trim_end(), Reason::InvalidConnection, 400);
+    refuses("Connection: a\r\n".repeat(33).trim_end(), Reason::InvalidConnection, 400);
     assert!(with_lines("Connection: , keep-alive ,").is_ok());
 }
 
@@ -415,7 +415,7 @@ fn a17_underscores_in_names_are_refused() {
 
 #[test]
 fn too_many_or_too_large_fields_are_431() {
-    refuses(&"a: b\r\n".repeat(100).trim_end(), Reason::TooManyFields, 431);
+    refuses("a: b\r\n".repeat(100).trim_end(), Reason::TooManyFields, 431);
     assert!(with_lines("a: b\r\n".repeat(99).trim_end()).is_ok());
     refuses(&format!("a: {}", "x".repeat(65_536)), Reason::HeadTooLarge, 431);
     assert!(with_lines(&format!("a: {}", "x".repeat(65_000))).is_ok());
