@@ -10,9 +10,28 @@
 //!    to do but their inbox, which carries sockets.
 //! 3. What several threads write is a relaxed atomic with one writer; who reads sums over the writers.
 
-pub mod access_log;
-pub mod config;
-pub mod control;
-pub mod shared;
+mod access_log;
+mod config;
+mod conn;
+mod control;
+mod diagnostics;
+mod exchange;
+mod health;
+mod listen;
+mod metrics;
+mod pool;
+mod run;
+mod shared;
+mod timer;
+mod worker;
 
-pub use config::ProxyConfig;
+pub use config::{ConfigError, ProxyConfig};
+pub use control::validate;
+pub use run::run;
+
+/// What the data path's integration tests build a proxy from: a root of their own and workers. No interface to rely on.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::shared::*;
+    pub use crate::worker::run as run_worker;
+}

@@ -69,16 +69,23 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, rmp_serde::decode:
 
 /// The resource named `key` in `body`, valid in itself. What it refers to is not looked at.
 pub fn decode_resource(key: &Key, body: &[u8]) -> Result<Resource, Refusal> {
-    validate::size(key, body)?;
-    match key.kind {
+    let resource = decode_body(key.kind, body)?;
+    validate::key(&key.name, &resource)?;
+    Ok(resource)
+}
+
+/// The resource in `body`, whatever its name.
+pub fn decode_body(kind: Kind, body: &[u8]) -> Result<Resource, Refusal> {
+    validate::size(kind, body)?;
+    match kind {
         Kind::Bind => {
             let bind: Bind = resource(body)?;
-            validate::bind(&key.name, &bind)?;
+            validate::bind(&bind)?;
             Ok(Resource::Bind(bind))
         }
         Kind::Listener => {
             let listener: Listener = resource(body)?;
-            validate::listener(&key.name, &listener)?;
+            validate::listener(&listener)?;
             Ok(Resource::Listener(listener))
         }
         Kind::Endpoints => {
@@ -88,12 +95,12 @@ pub fn decode_resource(key: &Key, body: &[u8]) -> Result<Resource, Refusal> {
         }
         Kind::Backend => {
             let backend: Backend = resource(body)?;
-            validate::backend(&key.name, &backend)?;
+            validate::backend(&backend)?;
             Ok(Resource::Backend(backend))
         }
         Kind::Route => {
             let route: Route = resource(body)?;
-            validate::route(&key.name, &route)?;
+            validate::route(&route)?;
             Ok(Resource::Route(route))
         }
     }

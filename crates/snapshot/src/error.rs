@@ -2,61 +2,41 @@
 
 use std::fmt;
 
-/// The stable code of a refusal; it reaches status conditions, metrics and the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
-    /// The bytes are not the msgpack of this kind of resource.
-    Malformed,
-    /// The kind of resource is not known to this version.
-    UnknownKind,
-    /// A closed set has no such value in this version.
-    UnsupportedValue,
-    /// An address does not parse.
-    InvalidAddress,
-    /// A port is not within 1 to 65535.
-    InvalidPort,
-    /// A weight is above 1,000,000.
-    InvalidWeight,
-    /// A hostname is neither a DNS name nor one behind a `*.` label, or not in lower case.
-    InvalidHostname,
-    /// A path does not start with `/`, or holds what no request path can hold.
-    InvalidPath,
-    /// A header name, query name, method or value is not one that a request can carry.
-    InvalidMatch,
-    /// A name is empty, too long, or not the one that its content says.
-    InvalidName,
-    /// A target names both a Backend and an error, or neither.
-    InvalidTarget,
-    /// Two members of one resource have the same identity.
-    Duplicate,
-    /// More bytes or members than the limits allow.
-    TooLarge,
-    /// A delta starts from another version than the one that is held.
-    BaseMismatch,
-    /// The resource names another one that is neither held nor part of the transaction.
-    MissingReference,
-}
+use crate::scalars::closed_set;
 
-impl Reason {
-    /// The code as written to users.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "Malformed",
-            Self::UnknownKind => "UnknownKind",
-            Self::UnsupportedValue => "UnsupportedValue",
-            Self::InvalidAddress => "InvalidAddress",
-            Self::InvalidPort => "InvalidPort",
-            Self::InvalidWeight => "InvalidWeight",
-            Self::InvalidHostname => "InvalidHostname",
-            Self::InvalidPath => "InvalidPath",
-            Self::InvalidMatch => "InvalidMatch",
-            Self::InvalidName => "InvalidName",
-            Self::InvalidTarget => "InvalidTarget",
-            Self::Duplicate => "Duplicate",
-            Self::TooLarge => "TooLarge",
-            Self::BaseMismatch => "BaseMismatch",
-            Self::MissingReference => "MissingReference",
-        }
+closed_set! {
+    /// The stable code of a refusal; it reaches status conditions, metrics and the command line.
+    Reason {
+        /// The bytes are not the msgpack of this kind of resource.
+        Malformed = "Malformed",
+        /// The kind of resource is not known to this version.
+        UnknownKind = "UnknownKind",
+        /// A closed set has no such value in this version.
+        UnsupportedValue = "UnsupportedValue",
+        /// An address does not parse.
+        InvalidAddress = "InvalidAddress",
+        /// A port is not within 1 to 65535.
+        InvalidPort = "InvalidPort",
+        /// A weight is above 1,000,000.
+        InvalidWeight = "InvalidWeight",
+        /// A hostname is neither a DNS name nor one behind a `*.` label, or not in lower case.
+        InvalidHostname = "InvalidHostname",
+        /// A path does not start with `/`, or holds what no request path can hold.
+        InvalidPath = "InvalidPath",
+        /// A header name, query name, method or value is not one that a request can carry.
+        InvalidMatch = "InvalidMatch",
+        /// A name is empty, too long, or not the one that its content says.
+        InvalidName = "InvalidName",
+        /// A target names both a Backend and an error, or neither.
+        InvalidTarget = "InvalidTarget",
+        /// Two members of one resource have the same identity.
+        Duplicate = "Duplicate",
+        /// More bytes or members than the limits allow.
+        TooLarge = "TooLarge",
+        /// A delta starts from another version than the one that is held.
+        BaseMismatch = "BaseMismatch",
+        /// The resource names another one that is neither held nor part of the transaction.
+        MissingReference = "MissingReference",
     }
 }
 

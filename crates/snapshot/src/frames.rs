@@ -297,3 +297,19 @@ pub enum FromProxy {
     /// Counters.
     Telemetry(Telemetry),
 }
+
+impl Update<'_> {
+    /// An update that changes nothing but the position.
+    pub fn at(position: Position) -> Self {
+        Self {
+            endpoints: Vec::new(),
+            event_ms: None,
+            full: false,
+            more: false,
+            position,
+            removals: Vec::new(),
+            tag: Tag::default(),
+            upserts: Vec::new(),
+        }
+    }
+}

@@ -21,7 +21,9 @@ mod scalars;
 mod validate;
 
 pub use codec::{FrameReader, MAX_FRAME_BYTES, encode_from_proxy, encode_to_proxy};
-pub use decode::{Resource, decode_from_proxy, decode_resource, decode_to_proxy, encode_resource};
+pub use decode::{
+    Resource, decode_body, decode_from_proxy, decode_resource, decode_to_proxy, encode_resource,
+};
 pub use error::{FrameError, Reason, Refusal};
 pub use frames::{
     Ack, BindFact, EndpointStats, EndpointsDelta, Facts, FromProxy, Hello, Position, Rejection, Removal,

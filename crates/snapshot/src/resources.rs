@@ -31,16 +31,6 @@ closed_set! {
     }
 }
 
-impl Kind {
-    /// All kinds in the order in which they are applied.
-    pub const ALL: [Self; 5] = [Self::Bind, Self::Listener, Self::Endpoints, Self::Backend, Self::Route];
-
-    /// The kind that travels as `text`.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

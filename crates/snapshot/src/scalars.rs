@@ -23,6 +23,14 @@ macro_rules! closed_set {
                     $(Self::$variant => $text),+
                 }
             }
+
+            /// The value that travels as `text`.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
         }
 
         impl serde::Serialize for $name {
@@ -34,12 +42,11 @@ macro_rules! closed_set {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
-                match text.as_ref() {
-                    $($text => Ok(Self::$variant),)+
-                    other => Err(serde::de::Error::custom(format_args!(
-                        "{} {other:?} of {}", $crate::scalars::UNSUPPORTED, stringify!($name)
-                    ))),
-                }
+                Self::parse(&text).ok_or_else(|| {
+                    serde::de::Error::custom(format_args!(
+                        "{} {text:?} of {}", $crate::scalars::UNSUPPORTED, stringify!($name)
+                    ))
+                })
             }
         }
     };

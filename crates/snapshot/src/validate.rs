@@ -2,11 +2,12 @@
 //!
 //! Each check names the field in its message; the first one that fails decides.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::decode::Resource;
 use crate::error::{Reason, Refusal};
 use crate::resources::{
-    Backend, Bind, Endpoint, Endpoints, FieldMatch, Key, Listener, Route, RouteMatch, Rule, Target,
+    Backend, Bind, Endpoint, Endpoints, FieldMatch, Kind, Listener, Route, RouteMatch, Rule, Target,
 };
 use crate::scalars::Protocol;
 
@@ -39,39 +40,55 @@ fn at_most(what: &str, count: usize, limit: usize) -> Checked {
     }
 }
 
-pub(crate) fn size(key: &Key, body: &[u8]) -> Checked {
-    let limit = if key.kind == crate::Kind::Endpoints { MAX_ENDPOINTS_BYTES } else { MAX_BODY_BYTES };
-    at_most("encoded bytes", body.len(), limit)?;
-    name("name", &key.name)
+pub(crate) fn size(kind: Kind, body: &[u8]) -> Checked {
+    let limit = if kind == Kind::Endpoints { MAX_ENDPOINTS_BYTES } else { MAX_BODY_BYTES };
+    at_most("encoded bytes", body.len(), limit)
 }
 
-pub(crate) fn bind(key: &str, bind: &Bind) -> Checked {
-    let ip = address("address", &bind.address)?;
-    port("port", bind.port)?;
-    let expected = std::net::SocketAddr::new(ip, bind.port);
-    if key.parse() != Ok(expected) {
-        return refuse(Reason::InvalidName, format!("a bind on {expected} is named {key:?}"));
+/// A resource is named as its content says; Endpoints are named after their Backend, which they do not repeat.
+pub(crate) fn key(given: &str, resource: &Resource) -> Checked {
+    name("name", given)?;
+    let expected = match resource {
+        Resource::Bind(bind) => SocketAddr::new(address("address", &bind.address)?, bind.port).to_string(),
+        Resource::Listener(it) => format!("{}/{}/{}", it.gateway_namespace, it.gateway, it.listener),
+        Resource::Endpoints(_) => return Ok(()),
+        Resource::Backend(it) => format!("Service/{}/{}/{}", it.namespace, it.service, it.port),
+        Resource::Route(it) => format!("HTTPRoute/{}/{}", it.namespace, it.name),
+    };
+    if given == expected {
+        Ok(())
+    } else {
+        refuse(Reason::InvalidName, format!("{expected} is named {given:?}"))
     }
+}
+
+pub(crate) fn bind(bind: &Bind) -> Checked {
+    address("address", &bind.address)?;
+    port("port", bind.port)?;
     let Protocol::Http = bind.protocol;
     Ok(())
 }
 
-pub(crate) fn listener(key: &str, listener: &Listener) -> Checked {
-    if listener.bind.parse::<std::net::SocketAddr>().is_err() {
+pub(crate) fn listener(listener: &Listener) -> Checked {
+    if listener.bind.parse::<SocketAddr>().is_err() {
         return refuse(Reason::InvalidAddress, format!("bind: {:?} is not ADDRESS:PORT", listener.bind));
     }
     port("port", listener.port)?;
     if let Some(host) = &listener.hostname {
         hostname("hostname", host)?;
     }
-    let expected = format!("{}/{}/{}", listener.gateway_namespace, listener.gateway, listener.listener);
-    named(key, &expected)
+    for text in [&listener.gateway_namespace, &listener.gateway, &listener.listener] {
+        name("gateway, gateway_namespace, listener", text)?;
+    }
+    Ok(())
 }
 
-pub(crate) fn backend(key: &str, backend: &Backend) -> Checked {
+pub(crate) fn backend(backend: &Backend) -> Checked {
     port("port", backend.port)?;
     at_most("policy.origins", backend.policy.origins.len(), MAX_FIELDS)?;
-    named(key, &format!("Service/{}/{}/{}", backend.namespace, backend.service, backend.port))
+    let Protocol::Http = backend.protocol;
+    name("namespace", &backend.namespace)?;
+    name("service", &backend.service)
 }
 
 pub(crate) fn endpoints(endpoints: &mut Endpoints) -> Checked {
@@ -102,8 +119,9 @@ pub fn validate_endpoint(endpoint: &Endpoint) -> Checked {
     Ok(())
 }
 
-pub(crate) fn route(key: &str, route: &Route) -> Checked {
-    named(key, &format!("HTTPRoute/{}/{}", route.namespace, route.name))?;
+pub(crate) fn route(route: &Route) -> Checked {
+    name("namespace", &route.namespace)?;
+    name("name", &route.name)?;
     at_most("attachments", route.attachments.len(), MAX_ATTACHMENTS)?;
     for attachment in &route.attachments {
         name("attachments.listener", &attachment.listener)?;
@@ -171,10 +189,6 @@ fn target(target: &Target) -> Checked {
         (None, Some(_)) => Ok(()),
         _ => refuse(Reason::InvalidTarget, "targets: a target has either a backend or an error"),
     }
-}
-
-fn named(key: &str, expected: &str) -> Checked {
-    if key == expected { Ok(()) } else { refuse(Reason::InvalidName, format!("{expected} is named {key:?}")) }
 }
 
 fn name(what: &str, text: &str) -> Checked {

@@ -12,7 +12,7 @@ use crate::config::TimeoutsConfig;
 use crate::shared::{ActionSlot, Destination, RouteLabels, RouteStats, RuleAction, RuleTarget};
 
 /// What a resource must be like beyond its own form: the part of validation that needs the routing table's view.
-pub fn check(resource: &Resource) -> Result<(), Refusal> {
+pub(super) fn check(resource: &Resource) -> Result<(), Refusal> {
     let Resource::Route(route) = resource else { return Ok(()) };
     let all = route.rules.iter().flat_map(|rule| &rule.matches);
     all.map(match_spec).try_for_each(|result| result.map(drop))

@@ -32,6 +32,8 @@ pub(crate) struct Commit {
     pub(crate) rejected: Vec<Rejection>,
     /// Unix time in milliseconds of the oldest endpoint event in it.
     pub(crate) event_ms: Option<i64>,
+    /// [`Core::wanted_binds`] differs from before.
+    pub(crate) binds_changed: bool,
 }
 
 /// One resource for the last good file.
@@ -221,7 +223,9 @@ impl Core {
     }
 
     fn commit(&mut self, transaction: Transaction) -> Commit {
+        let mut binds_changed = false;
         for (address, table) in self.routing.settle() {
+            binds_changed |= table.is_some() != self.binds.contains_key(&address);
             match table {
                 Some(table) => self.binds.insert(address, table),
                 None => self.binds.remove(&address),
@@ -255,6 +259,7 @@ impl Core {
             position: transaction.position,
             rejected: transaction.rejected,
             event_ms: transaction.event_ms,
+            binds_changed,
         }
     }
 

@@ -3,12 +3,27 @@
 //! [`core`] decides and knows no socket, no file and no clock; [`run`] is the shell around it.
 
 mod actions;
+mod adoption;
 mod backends;
 mod core;
 mod held;
+mod keeper;
+mod last_good;
+mod link;
 mod registry;
 mod routing;
+mod run;
 mod slots;
+mod telemetry;
 mod transaction;
 
-pub use actions::check;
+pub(crate) use run::Control;
+
+use fairlead_snapshot::{Kind, Reason, Refusal, decode_body};
+
+/// Why a proxy would refuse the resource in `body`, whatever its name; the proxy runs the same code.
+pub fn validate(kind: &str, body: &[u8]) -> Result<(), Refusal> {
+    let kind = Kind::parse(kind)
+        .ok_or_else(|| Refusal::new(Reason::UnknownKind, "this version does not know the kind"))?;
+    actions::check(&decode_body(kind, body)?)
+}

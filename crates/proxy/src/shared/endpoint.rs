@@ -67,7 +67,8 @@ impl EndpointState {
         self.gone.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_gone(&self) {
+    /// Says that no Backend has it any more.
+    pub fn set_gone(&self) {
         self.gone.store(true, Ordering::Relaxed);
     }
 }

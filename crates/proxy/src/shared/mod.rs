@@ -9,6 +9,7 @@
 //!    registry does and no request is in flight. The same identity used by two Backends is one state.
 //! 4. Counters are written by one worker each and summed by the health thread.
 
+mod control_stats;
 mod endpoint;
 mod process;
 mod root;
@@ -16,6 +17,7 @@ mod slots;
 mod stats;
 mod worker_cell;
 
+pub use control_stats::ControlStats;
 pub use endpoint::{EndpointSlot, EndpointState, LastFailure};
 pub use process::{Clock, Phase, Shared};
 pub use root::{
@@ -24,4 +26,4 @@ pub use root::{
 };
 pub use slots::Slots;
 pub use stats::{Gauge, Histogram, ReasonCounters};
-pub use worker_cell::{ListenSocket, WorkerCell, WorkerMessage, WorkerStats};
+pub use worker_cell::{Bell, ListenSocket, WorkerCell, WorkerMessage, WorkerStats};

@@ -7,8 +7,9 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use fairlead_balance::Micros;
 
+use super::control_stats::ControlStats;
 use super::root::Root;
-use super::worker_cell::WorkerCell;
+use super::worker_cell::{Bell, WorkerCell};
 use crate::config::ProxyConfig;
 
 /// The process's one clock: microseconds since its epoch, monotonic.
@@ -56,6 +57,12 @@ pub struct Shared {
     pub root: ArcSwap<Root>,
     /// One cell per worker.
     pub workers: Box<[WorkerCell]>,
+    /// What the control thread tells about itself.
+    pub control: ControlStats,
+    /// Wakes the control thread.
+    pub control_bell: Arc<Bell>,
+    /// Wakes the health thread.
+    pub health_bell: Bell,
     /// Client connections of all workers, for the limit.
     pub connections: AtomicU32,
     phase: AtomicU8,
@@ -65,12 +72,17 @@ pub struct Shared {
 impl Shared {
     /// Before any thread has started.
     pub fn new(config: ProxyConfig) -> Arc<Self> {
-        let workers = (0..config.worker_count()).map(|_| WorkerCell::new()).collect();
+        let control_bell = Arc::new(Bell::default());
+        let cell = |_| WorkerCell::with_control(Arc::clone(&control_bell));
+        let workers = (0..config.worker_count()).map(cell).collect();
         Arc::new(Self {
             config,
             clock: Clock::start(),
             root: ArcSwap::from_pointee(Root::default()),
             workers,
+            control: ControlStats::default(),
+            control_bell,
+            health_bell: Bell::default(),
             connections: AtomicU32::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             deadline: AtomicU64::new(u64::MAX),
@@ -91,6 +103,8 @@ impl Shared {
     pub fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         self.wake_all();
+        self.control_bell.ring();
+        self.health_bell.ring();
     }
 
     /// When a worker returns whatever is still open.
@@ -121,10 +135,11 @@ impl Shared {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Publishes a root and wakes all workers.
-    pub(crate) fn publish(&self, root: Root) {
-        self.root.store(Arc::new(root));
+    /// Publishes a root, wakes all workers, and gives the root before.
+    pub(crate) fn publish(&self, root: Arc<Root>) -> Arc<Root> {
+        let before = self.root.swap(root);
         self.wake_all();
+        before
     }
 
     /// Whether every worker reads the root of `generation` or a later one.

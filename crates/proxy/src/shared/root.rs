@@ -67,6 +67,11 @@ pub struct BindTable {
 }
 
 impl BindTable {
+    /// A table that counts all requests without a Rule together.
+    pub fn new(address: SocketAddr, table: Table<Arc<RuleAction>>, unheard: Arc<RouteStats>) -> Self {
+        Self { address, table, unmatched: FxHashMap::default(), unheard }
+    }
+
     /// Where to count a request for `host` (lower case, without port) that matched no Rule.
     pub fn unmatched(&self, host: &[u8]) -> &Arc<RouteStats> {
         self.table.listener(host).and_then(|listener| self.unmatched.get(listener)).unwrap_or(&self.unheard)

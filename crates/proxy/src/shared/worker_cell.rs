@@ -52,7 +52,28 @@ pub struct WorkerCell {
     heartbeat: AtomicU64,
     adopted: AtomicU64,
     inbox: Mutex<VecDeque<WorkerMessage>>,
-    waker: OnceLock<mio::Waker>,
+    bell: Bell,
+    /// The control thread's: rung at every adoption.
+    control: Arc<Bell>,
+}
+
+/// Wakes a thread's poll, once it has one.
+#[derive(Debug, Default)]
+pub struct Bell(OnceLock<mio::Waker>);
+
+impl Bell {
+    /// The thread's first act. A second call changes nothing.
+    pub fn hang(&self, waker: mio::Waker) {
+        let _ = self.0.set(waker);
+    }
+
+    /// Wakes the thread. Before it has hung its waker this does nothing: its first turn looks at everything.
+    pub fn ring(&self) {
+        if let Some(waker) = self.0.get() {
+            // It fails only when the thread's poll is gone, and then nobody is left to wake.
+            let _ = waker.wake();
+        }
+    }
 }
 
 /// Counters of one worker, written by it alone.
@@ -77,27 +98,30 @@ pub struct WorkerStats {
 impl WorkerCell {
     /// A worker that has not started.
     pub fn new() -> Self {
+        Self::with_control(Arc::default())
+    }
+
+    /// A worker whose adoptions ring `control`.
+    pub(crate) fn with_control(control: Arc<Bell>) -> Self {
         Self {
             stats: WorkerStats::default(),
             log: LogBuffer::default(),
             heartbeat: AtomicU64::new(0),
             adopted: AtomicU64::new(0),
             inbox: Mutex::new(VecDeque::new()),
-            waker: OnceLock::new(),
+            bell: Bell::default(),
+            control,
         }
     }
 
     /// The worker's first act: how to wake its poll. A second call changes nothing.
     pub fn started(&self, waker: mio::Waker) {
-        let _ = self.waker.set(waker);
+        self.bell.hang(waker);
     }
 
     /// Makes the worker take a turn. Before it has started this does nothing: its first turn looks at everything.
     pub fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
-            // It fails only when the worker's poll is gone, and then nobody is left to wake.
-            let _ = waker.wake();
-        }
+        self.bell.ring();
     }
 
     /// Leaves a message and wakes the worker.
@@ -126,6 +150,7 @@ impl WorkerCell {
     /// Says which root the worker reads from now on. Called after it dropped the one before.
     pub fn set_adopted(&self, generation: u64) {
         self.adopted.store(generation, Ordering::Release);
+        self.control.ring();
     }
 
     /// The generation of the root that the worker reads.

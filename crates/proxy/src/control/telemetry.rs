@@ -1,0 +1,88 @@
+//! Counters of Endpoints, for a controller that subscribed to them.
+
+use fairlead_balance::{Micros, StatusClass};
+use fairlead_snapshot::{EndpointStats, FromProxy, Subscribe, Telemetry, encode_from_proxy};
+
+use super::backends::{Backends, Member};
+use crate::diagnostics::unix_ms;
+
+/// The shortest period: a controller cannot keep the control thread busy with it.
+const MIN_PERIOD: Micros = Micros::from_millis(100);
+
+/// What the controller asked for.
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    period: Option<Micros>,
+    backends: Option<Vec<Box<str>>>,
+    next: Micros,
+}
+
+impl Subscription {
+    pub(super) fn set(&mut self, subscribe: Subscribe, now: Micros) {
+        let period = Micros::from_millis(subscribe.period_ms.min(3_600_000));
+        self.period = (subscribe.period_ms > 0).then(|| period.max(MIN_PERIOD));
+        self.backends = subscribe.backends;
+        self.next = now;
+    }
+
+    pub(super) fn end(&mut self) {
+        self.period = None;
+    }
+
+    /// When the next frame is due.
+    pub(super) fn next(&self) -> Option<Micros> {
+        self.period.map(|_| self.next)
+    }
+
+    /// The frame that is due.
+    pub(super) fn frame(&mut self, backends: &Backends, now: Micros) -> Option<Vec<u8>> {
+        let period = self.period.filter(|_| self.next <= now)?;
+        self.next = now + period;
+        let members = backends.members(self.backends.as_deref());
+        let endpoints =
+            members.flat_map(|(name, members)| members.iter().map(|member| stats(name, member, now)));
+        let telemetry =
+            Telemetry { at_ms: unix_ms(), endpoints: endpoints.collect(), tag: Default::default() };
+        Some(encode_from_proxy(&FromProxy::Telemetry(telemetry)))
+    }
+}
+
+/// The word for where an endpoint stands.
+pub(super) fn state_name(member: &Member) -> &'static str {
+    let endpoint = &member.endpoint;
+    if member.state.load.is_suspect() {
+        "suspect"
+    } else if endpoint.ready {
+        "ready"
+    } else if endpoint.terminating {
+        if endpoint.serving { "fallback" } else { "draining" }
+    } else {
+        "not-ready"
+    }
+}
+
+fn stats(backend: &str, member: &Member, now: Micros) -> EndpointStats {
+    let load = &member.state.load;
+    let totals = load.totals();
+    let count = |class: StatusClass| totals.requests[class as usize];
+    let failures = count(StatusClass::ServerError) + count(StatusClass::NoResponse);
+    let requests = totals.requests.iter().sum::<u64>();
+    let last_failure =
+        member.state.last_failure.get().map_or_else(String::new, |(at, reason)| {
+            format!("{reason} {:.1}s ago", now.since(at).as_secs_f64())
+        });
+    EndpointStats {
+        backend: backend.into(),
+        connections: u64::from(member.state.connections.load(std::sync::atomic::Ordering::Relaxed)),
+        failures,
+        id: (*member.state.id).into(),
+        in_flight: u64::from(load.in_flight()),
+        last_failure,
+        latency_ewma_us: load.latency(now).map_or(0, |latency| latency.0),
+        latency_p50_us: totals.latency.quantile_us(0.5).unwrap_or(0),
+        latency_p99_us: totals.latency.quantile_us(0.99).unwrap_or(0),
+        requests,
+        state: state_name(member).into(),
+        success: requests - failures,
+    }
+}

@@ -1,0 +1,119 @@
+//! What `/livez` and `/readyz` look at.
+
+use fairlead_balance::Micros;
+
+use crate::shared::{Phase, Shared};
+
+/// A loop that has not turned for longer is taken for dead.
+const HEARTBEAT_LIMIT: Micros = Micros::from_secs(5);
+
+/// Checks with their results.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    checks: Vec<(String, Result<(), String>)>,
+}
+
+impl Report {
+    fn add(&mut self, name: impl Into<String>, result: Result<(), String>) {
+        self.checks.push((name.into(), result));
+    }
+
+    pub(super) fn ok(&self) -> bool {
+        self.checks.iter().all(|(_, result)| result.is_ok())
+    }
+
+    /// As Kubernetes' components write it.
+    pub(super) fn text(&self, verbose: bool) -> String {
+        if !verbose {
+            return "ok\n".to_owned();
+        }
+        let mut text = String::new();
+        for (name, result) in &self.checks {
+            match result {
+                Ok(()) => text.push_str(&format!("[+]{name} ok\n")),
+                Err(reason) => text.push_str(&format!("[-]{name} failed: {reason}\n")),
+            }
+        }
+        text.push_str(if self.ok() { "check passed\n" } else { "check failed\n" });
+        text
+    }
+}
+
+fn holds(ok: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
+    if ok { Ok(()) } else { Err(reason()) }
+}
+
+/// Whether all loops turn.
+pub(super) fn live(shared: &Shared, now: Micros) -> Report {
+    let mut report = Report::default();
+    let mut beat = |name: String, last: Micros| {
+        let age = now.since(last);
+        report.add(name, holds(age <= HEARTBEAT_LIMIT, || format!("no turn for {:.1} s", age.as_secs_f64())));
+    };
+    for (index, worker) in shared.workers.iter().enumerate() {
+        beat(format!("worker-{index}"), worker.heartbeat());
+    }
+    beat("control".to_owned(), Micros(shared.control.heartbeat.get()));
+    report
+}
+
+/// Whether requests may be sent here. Does not depend on the controller.
+pub(super) fn ready(shared: &Shared) -> Report {
+    let mut report = Report::default();
+    let adopted = shared.control.adopted_root.get();
+    report.add("configuration", holds(adopted > 0, || "none was adopted by all workers yet".to_owned()));
+    let binds = shared.control.binds();
+    let listening = binds.iter().filter(|fact| fact.listening).count();
+    for fact in &binds {
+        // For people; one bind that fails must not take the others out of service.
+        if !fact.listening && listening > 0 {
+            report.add(format!("bind-{} (not required)", fact.name), Ok(()));
+        }
+    }
+    let bound = listening > 0 || binds.is_empty();
+    report.add(
+        "listeners",
+        holds(bound, || binds.iter().map(|fact| format!("{}: {}; ", fact.name, fact.message)).collect()),
+    );
+    let running = shared.phase() == Phase::Running;
+    report.add("not-draining", holds(running, || "the proxy is on its way out".to_owned()));
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ProxyConfig;
+
+    #[test]
+    fn a_worker_without_a_turn_for_5_s_is_not_alive() {
+        let shared = Shared::new(ProxyConfig { workers: Some(2), ..ProxyConfig::default() });
+        let now = Micros::from_secs(100);
+        shared.control.heartbeat.set(now.0);
+        shared.workers[0].beat(now);
+        shared.workers[1].beat(Micros::from_secs(95));
+        assert!(live(&shared, now).ok());
+        let report = live(&shared, now + Micros(1));
+        assert!(!report.ok());
+        assert!(report.text(true).contains("[-]worker-1 failed: no turn for 5.0 s"), "{}", report.text(true));
+    }
+
+    #[test]
+    fn readiness_needs_a_configuration_and_a_socket_and_ends_with_the_drain() {
+        let shared = Shared::new(ProxyConfig { workers: Some(1), ..ProxyConfig::default() });
+        assert!(!ready(&shared).ok());
+        shared.control.adopted_root.set(1);
+        assert!(ready(&shared).ok(), "no bind is wanted");
+        let fact = |name: &str, listening| fairlead_snapshot::BindFact {
+            listening,
+            message: "in use".to_owned(),
+            name: name.into(),
+        };
+        shared.control.set_binds(vec![fact("a", false)]);
+        assert!(!ready(&shared).ok());
+        shared.control.set_binds(vec![fact("a", false), fact("b", true)]);
+        assert!(ready(&shared).ok(), "one bad bind harms itself only");
+        shared.advance(Phase::Draining);
+        assert!(!ready(&shared).ok());
+    }
+}

@@ -1,0 +1,147 @@
+//! Series of Backends and their endpoints.
+
+use std::sync::atomic::Ordering;
+
+use fairlead_balance::{EndpointView, Histogram, Micros, StatusClass};
+
+use super::gauge_seconds;
+use super::text::{Page, Type};
+use crate::shared::{BackendState, EndpointState, Root, Shared};
+
+/// Every fourth bucket of the record is a bound here: 16 of 64 are enough for a graph.
+const BUCKET_STEP: usize = 4;
+
+const STATES: [&str; 4] = ["ready", "fallback", "suspect", "not-ready"];
+
+struct Series<'a> {
+    backend: &'a BackendState,
+    endpoint: &'a EndpointState,
+    view: &'a EndpointView,
+    address: String,
+}
+
+impl Series<'_> {
+    fn labels(&self) -> Vec<(&str, &str)> {
+        vec![
+            ("backend_namespace", &self.backend.namespace),
+            ("backend", &self.backend.name),
+            ("endpoint", &self.address),
+            ("pod", self.endpoint.pod.as_deref().unwrap_or_default()),
+        ]
+    }
+}
+
+pub(super) fn write(page: &mut Page, shared: &Shared, root: &Root, now: Micros) {
+    let all: Vec<Series<'_>> = root.backends.iter().flat_map(|(_, backend)| series(backend)).collect();
+    page.family("fairlead_upstream_endpoints", Type::Gauge, "Endpoints of a Backend, by state.");
+    for (_, backend) in root.backends.iter() {
+        for state in STATES {
+            let count = backend
+                .endpoints
+                .iter()
+                .zip(backend.views.iter())
+                .filter(|(endpoint, view)| name(endpoint, view) == state);
+            let labels =
+                [("backend_namespace", &*backend.namespace), ("backend", &*backend.name), ("state", state)];
+            page.int("fairlead_upstream_endpoints", &labels, count.count() as u64);
+        }
+    }
+    let retired = shared.control.endpoints_retired.get();
+    page.one(
+        "fairlead_upstream_endpoints_retired",
+        Type::Gauge,
+        "Gone, and still held by a request.",
+        retired,
+    );
+    let in_flight: u64 = all.iter().map(|each| u64::from(each.endpoint.load.in_flight())).sum();
+    page.one(
+        "fairlead_upstream_requests_in_flight_total",
+        Type::Gauge,
+        "Attempts in flight on all endpoints.",
+        in_flight,
+    );
+    let enabled = all.len() <= shared.config.endpoint_metrics_max;
+    let help = "1 while there are series per endpoint; 0 above the limit of endpoint_metrics_max.";
+    page.one("fairlead_upstream_endpoint_metrics_enabled", Type::Gauge, help, u64::from(enabled));
+    if enabled {
+        per_endpoint(page, &all, now);
+    }
+}
+
+fn series(backend: &BackendState) -> impl Iterator<Item = Series<'_>> {
+    backend.endpoints.iter().zip(backend.views.iter()).map(move |(endpoint, view)| Series {
+        backend,
+        endpoint,
+        view,
+        address: endpoint.address.to_string(),
+    })
+}
+
+fn per_endpoint(page: &mut Page, all: &[Series<'_>], now: Micros) {
+    page.family("fairlead_upstream_requests_total", Type::Counter, "Attempts, by class of the answer.");
+    for each in all {
+        let totals = each.endpoint.load.totals();
+        for class in StatusClass::ALL {
+            let mut labels = each.labels();
+            labels.push(("code", class.as_str()));
+            let count = totals.requests[class as usize];
+            if count > 0 {
+                page.int("fairlead_upstream_requests_total", &labels, count);
+            }
+        }
+    }
+    let name_of = "fairlead_upstream_request_duration_seconds";
+    page.family(name_of, Type::Histogram, "From the request to the answer's first byte.");
+    for each in all {
+        let latency = each.endpoint.load.totals().latency;
+        if latency.count() > 0 {
+            page.histogram(name_of, &each.labels(), coarse(&latency), latency.sum_us);
+        }
+    }
+    page.family("fairlead_upstream_requests_in_flight", Type::Gauge, "Attempts in flight.");
+    for each in all {
+        let in_flight = u64::from(each.endpoint.load.in_flight());
+        page.int("fairlead_upstream_requests_in_flight", &each.labels(), in_flight);
+    }
+    page.family("fairlead_upstream_connections", Type::Gauge, "Open connections.");
+    for each in all {
+        let open = u64::from(each.endpoint.connections.load(Ordering::Relaxed));
+        page.int("fairlead_upstream_connections", &each.labels(), open);
+    }
+    page.family(
+        "fairlead_upstream_latency_average_seconds",
+        Type::Gauge,
+        "The average that picks are made by.",
+    );
+    for each in all {
+        if let Some(latency) = each.endpoint.load.latency(now) {
+            gauge_seconds(page, "fairlead_upstream_latency_average_seconds", &each.labels(), latency.0);
+        }
+    }
+    page.family("fairlead_upstream_endpoint_state", Type::Gauge, "1 for the state that the endpoint is in.");
+    for each in all {
+        let mut labels = each.labels();
+        labels.push(("state", name(each.endpoint, each.view)));
+        page.int("fairlead_upstream_endpoint_state", &labels, 1);
+    }
+}
+
+fn name(endpoint: &EndpointState, view: &EndpointView) -> &'static str {
+    if endpoint.load.is_suspect() {
+        "suspect"
+    } else if view.ready {
+        "ready"
+    } else if view.fallback {
+        "fallback"
+    } else {
+        "not-ready"
+    }
+}
+
+fn coarse(latency: &Histogram) -> impl Iterator<Item = (Option<u64>, u64)> + '_ {
+    let last = latency.buckets.len() - 1;
+    latency.buckets.chunks(BUCKET_STEP).enumerate().map(move |(index, counts)| {
+        let upper = Histogram::upper_us(((index + 1) * BUCKET_STEP - 1).min(last));
+        (upper, counts.iter().sum())
+    })
+}
