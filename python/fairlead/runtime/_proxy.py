@@ -45,7 +45,7 @@ def proxy_config(settings: Settings, paths: InstancePaths) -> ProxyConfig:
 def proxy_command(settings: Settings, paths: InstancePaths) -> list[str]:
     """What to execute: a bare interpreter that enters the core and nothing else."""
     config = msgspec.json.encode(proxy_config(settings, paths)).decode()
-    return [sys.executable, "-m", "fairlead.proxy", config]
+    return [sys.executable, "-m", "fairlead.proxy", "--config", config]
 
 
 def controller_command(settings: Settings) -> list[str]:

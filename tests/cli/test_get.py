@@ -1,0 +1,133 @@
+"""`fairlead get`: what people and scripts see."""
+
+import json
+
+import pytest
+import yaml
+from tests.admin.rig import endpoint, gateway, gateway_status
+from tests.cli.conftest import Cli, Instance
+
+from fairlead.resources import Kind
+
+
+def table(text: str) -> list[list[str]]:
+    return [[cell for cell in line.split("   ") if cell] for line in text.splitlines()]
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in row] for row in table(text)]
+
+
+def test_gateways_in_columns(cli: Cli, instance: Instance) -> None:
+    code, out, _ = cli("get", "gateways")
+    assert code == 0
+    assert cells(out) == [
+        ["NAME", "CLASS", "ADDRESS", "PROGRAMMED", "AGE"],
+        ["edge", "fairlead", "127.1.2.3", "True", "<unknown>"],
+    ]
+
+
+def test_all_namespaces_put_the_namespace_first(cli: Cli, instance: Instance) -> None:
+    for flag in ("-A", "--all-namespaces"):
+        _, out, _ = cli("get", "gateways", flag)
+        assert [row[:2] for row in cells(out)] == [
+            ["NAMESPACE", "NAME"],
+            ["default", "edge"],
+            ["shop", "edge"],
+        ]
+
+
+def test_another_namespace(cli: Cli, instance: Instance) -> None:
+    _, out, _ = cli("get", "gateways", "-n", "shop", "-o", "json")
+    assert [item["metadata"]["namespace"] for item in json.loads(out)["items"]] == ["shop"]
+
+
+def test_a_namespace_without_items_says_where_they_are(cli: Cli, instance: Instance) -> None:
+    code, out, err = cli("get", "gateways", "-n", "empty")
+    assert (code, out) == (0, "")
+    assert "No gateways found in namespace empty." in err
+    assert "use -A" in err
+
+
+def test_wide_names_the_problem(cli: Cli, instance: Instance) -> None:
+    _, out, _ = cli("get", "routes", "-o", "wide")
+    (row,) = cells(out)[1:]
+    assert row[:5] == ["api", "a.example.com,b.example.com", "edge", "True", "False"]
+    assert row[-1] == "BackendNotFound: Service default/api is missing"
+
+
+def test_endpoints_show_share_success_and_latency(cli: Cli, instance: Instance) -> None:
+    _, out, _ = cli("get", "endpoints")
+    assert cells(out) == [
+        ["BACKEND", "ENDPOINT", "STATE", "SHARE", "SUCCESS", "LATENCY", "REASON"],
+        ["web:80", "10.0.0.1:8001", "ready", "75.0%", "90.0%", "2.00ms", "<none>"],
+        ["web:80", "10.0.0.1:8002", "ready", "25.0%", "100.0%", "2.00ms", "NotReady"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["web", "web:80"])
+def test_endpoints_of_one_backend(cli: Cli, instance: Instance, name: str) -> None:
+    _, out, _ = cli("get", "endpoints", name, "--no-headers")
+    assert len(out.splitlines()) == 2
+    code, _, err = cli("get", "endpoints", "other")
+    assert code == 1
+    assert err == 'error: endpoints "other" not found in namespace default (NotFound)\n'
+
+
+@pytest.mark.parametrize("word", ["gateways", "gateway", "gtw", "Gateway"])
+def test_kubectls_words_are_understood(cli: Cli, instance: Instance, word: str) -> None:
+    code, out, _ = cli("get", word, "edge", "-o", "name")
+    assert (code, out) == (0, "gateway.gateway.networking.k8s.io/edge\n")
+
+
+def test_json_is_a_list_or_the_one_object_by_name(cli: Cli, instance: Instance) -> None:
+    _, out, _ = cli("get", "gateways", "-o", "json")
+    assert json.loads(out)["kind"] == "List"
+    _, out, _ = cli("get", "gateways", "edge", "-o", "json")
+    assert json.loads(out)["metadata"]["name"] == "edge"
+
+
+def test_yaml_is_the_kubernetes_object_with_its_status(cli: Cli, instance: Instance) -> None:
+    _, out, _ = cli("get", "gateways", "edge", "-o", "yaml")
+    item = yaml.safe_load(out)
+    assert list(item) == ["apiVersion", "kind", "metadata", "spec", "status"]
+    assert (item["apiVersion"], item["kind"]) == ("gateway.networking.k8s.io/v1", "Gateway")
+    assert {one["type"]: one["status"] for one in item["status"]["conditions"]} == {
+        "Accepted": "True",
+        "Programmed": "True",
+    }
+    assert item["status"]["listeners"][0]["attachedRoutes"] == 2
+
+
+def test_a_watch_shows_all_and_then_what_changes(
+    cli: Cli, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+
+    def collect(texts: list[str]) -> None:
+        lines.extend(texts)
+        if len(lines) == 2:
+            instance.rig.put(Kind.GATEWAY, gateway("new"), gateway_status("False"))
+        if len(lines) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("fairlead.cli._get._print", collect)
+    code, _, _ = cli("get", "gateways", "-w")
+    assert code == 130
+    assert [line.split()[0] for line in lines] == ["NAME", "edge", "new"]
+    assert lines[0].index("CLASS") == lines[1].index("fairlead")
+
+
+def test_a_name_across_all_namespaces_is_refused(cli: Cli, instance: Instance) -> None:
+    code, _, err = cli("get", "gateways", "edge", "-A")
+    assert code == 2
+    assert err.startswith("error: ")
+
+
+def test_columns_are_as_wide_as_their_widest_cell(cli: Cli, instance: Instance) -> None:
+    instance.rig.serve(endpoint(1), endpoint(2))
+    _, out, _ = cli("get", "endpoints", "-o", "wide", "-A")
+    lines = out.splitlines()
+    heading = lines[0].index("ENDPOINT")
+    assert all(line[heading - 1] == " " and line[heading] != " " for line in lines)
+    assert all(line == line.rstrip() for line in lines)
