@@ -330,8 +330,9 @@ class Lab:
         self.translator = Translator(settings or TranslateSettings(), self.book, validate)
         self.proxy = ProxyModel()
         self.deltas: list[Delta] = []
+        self.apply(*(Upserted(kind_of(item), item, 0.0) for item in objects))
         self.apply(*(Synced(kind) for kind in synced))
-        self.put(*objects)
+        self.settle()
 
     def apply(self, *changes: Change) -> None:
         self.translator.apply(changes)

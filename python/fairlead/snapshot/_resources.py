@@ -32,7 +32,7 @@ class Key(NamedTuple):
     name: str
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A map with string keys; fields that hold their default are left out."""
 
 

@@ -32,7 +32,7 @@ class AddressProblem(StrEnum):
     """The pool is exhausted, or this instance may not assign (Programmed=False)."""
 
 
-class Assignment(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """A Gateway's address, or why it has none (or not all that it asked for)."""
 
     address: str | None

@@ -15,7 +15,8 @@ import msgspec
 from fairlead import snapshot
 from fairlead.resources import EndpointSlice, Ref, Service
 from fairlead.sources import Finding
-from fairlead.translate._endpoints import PortSpec, SliceView, merge, view_slice
+from fairlead.translate._endpoint_set import Changes, EndpointSet
+from fairlead.translate._endpoints import PortSpec, SliceView, view_slice
 from fairlead.translate._findings import Findings
 from fairlead.translate._graph import BackendId
 from fairlead.translate._model import Delta, TranslateSettings
@@ -28,7 +29,7 @@ _SHOWN = 3
 """How many refused addresses a finding names."""
 
 
-class _Known(msgspec.Struct, frozen=True):
+class _Known(msgspec.Struct, frozen=True, gc=False):
     """A slice as it was read."""
 
     item: EndpointSlice
@@ -39,13 +40,13 @@ class _Known(msgspec.Struct, frozen=True):
 class _State:
     """A Backend in use."""
 
-    def __init__(self, backend: BackendId) -> None:
+    def __init__(self, backend: BackendId, settings: TranslateSettings) -> None:
         self.id = backend
         self.name = backend_name(backend)
         self.key = snapshot.Key(snapshot.Kind.ENDPOINTS, self.name)
         self.port: PortSpec | None = None
         self.slices: dict[str, _Known] = {}
-        self.endpoints: tuple[snapshot.Endpoint, ...] = ()
+        self.set = EndpointSet(zone=settings.zone, node=settings.node)
 
 
 class Backends:
@@ -82,12 +83,12 @@ class Backends:
             return False
         state = self._states.get(backend)
         if state is None:
-            state = self._states[backend] = _State(backend)
+            state = self._states[backend] = _State(backend, self._settings)
             self._by_service.setdefault(backend.service, set()).add(backend)
             self._by_name[state.name] = backend
             self._read(state)
         if self._outbox.version(state.key) is None:
-            self._outbox.put(state.key, snapshot.Endpoints(endpoints=state.endpoints))
+            self._outbox.put(state.key, snapshot.Endpoints(endpoints=state.set.endpoints))
         else:
             self._outbox.keep(state.key)
         return True
@@ -130,43 +131,35 @@ class Backends:
         return Delta(endpoints=tuple(changes), findings=findings, event_at=min(since, default=None))
 
     def _change(self, state: _State) -> snapshot.EndpointsDelta | None:
-        before = state.endpoints
-        self._read(state)
+        changes = self._read(state)
         base = self._outbox.version(state.key)
-        if state.endpoints == before or base is None:
+        if not changes or base is None:
             return None
-        old = {endpoint.id: endpoint for endpoint in before}
-        upserts = tuple(item for item in state.endpoints if old.pop(item.id, None) != item)
-        removals = tuple(old.keys() - {endpoint.id for endpoint in state.endpoints})
-        version = snapshot.endpoints_hash(snapshot.Endpoints(endpoints=state.endpoints))
+        version = snapshot.endpoints_hash(snapshot.Endpoints(endpoints=state.set.endpoints))
         self._outbox.moved(state.key, version)
         return snapshot.EndpointsDelta(
-            name=state.name, base=base, hash=version, upserts=upserts, removals=tuple(sorted(removals))
+            name=state.name, base=base, hash=version, upserts=changes.upserts, removals=changes.removals
         )
 
-    def _read(self, state: _State) -> None:
+    def _read(self, state: _State) -> Changes:
         """Brings the state's endpoints up to date with the objects."""
         service = self._objects.service(state.id.service)
         port = _port_spec(service, state.id.port, self._settings)
         if service is None or port is None:
             # The Service or its port is gone: the Routes learn of it in the configuration lane.
-            return
+            return Changes()
         if port != state.port:
             state.port = port
             state.slices.clear()
         items = self._objects.slices_of(state.id.service)
         slices: dict[str, _Known] = {}
-        for name in sorted(items):
+        for name, item in items.items():
             known = state.slices.get(name)
-            slices[name] = known if known and known.item is items[name] else _know(items[name], port, known)
+            slices[name] = known if known and known.item is item else _know(item, port, known)
         state.slices = slices
         self._findings.set(state.key, [item for known in slices.values() for item in known.findings])
-        state.endpoints = merge(
-            (known.view for known in slices.values()),
-            service.spec.ip_families or (),
-            zone=self._settings.zone,
-            node=self._settings.node,
-        )
+        views = {name: known.view for name, known in slices.items()}
+        return state.set.update(views, service.spec.ip_families or ())
 
     def _forget(self, backend: BackendId) -> None:
         state = self._states.pop(backend)

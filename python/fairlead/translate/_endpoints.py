@@ -10,19 +10,24 @@ Laws:
 5. Nothing is dropped in silence: addresses that may not be dialled are reported.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 import msgspec
 
 from fairlead import resources, snapshot
 from fairlead.translate._hints import Hints, nearest
 
+_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_COMMON_IPV4 = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}")
+"""Canonical IPv4: most addresses are told good by this and their first octet, ten times faster."""
+
 _UNREADABLE = "not an IP address of the slice's family"
 
 
-class PortSpec(msgspec.Struct, frozen=True):
+class PortSpec(msgspec.Struct, frozen=True, gc=False):
     """How a Service port is found in slices, and what stands for a missing Pod."""
 
     name: str
@@ -38,12 +43,14 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     hints: Hints | None = None
 
 
-class SliceView(msgspec.Struct, frozen=True):
+class SliceView(msgspec.Struct, frozen=True, gc=False):
     """What one slice says on one Service port."""
 
     family: str
     """`IPv4` or `IPv6`."""
     candidates: tuple[Candidate, ...] = ()
+    hinted: bool = False
+    """Whether any of them carries topology hints."""
     refused: tuple[tuple[str, str], ...] = ()
     """Addresses that may not be dialled, with the reason."""
 
@@ -69,45 +76,41 @@ def view_slice(item: resources.EndpointSlice, port: PortSpec) -> SliceView:
             refused.append((entry.addresses[0], fault))
             continue
         candidates.append(Candidate(_endpoint(entry, namespace, address, number, port), _hints(entry)))
-    return SliceView(item.address_type, tuple(candidates), tuple(refused))
+    hinted = any(candidate.hints is not None for candidate in candidates)
+    return SliceView(item.address_type, tuple(candidates), hinted, tuple(refused))
 
 
 def merge(
     views: Iterable[SliceView], families: Sequence[str] = (), *, zone: str = "", node: str = ""
 ) -> tuple[snapshot.Endpoint, ...]:
     """All Endpoints of a Service port, sorted by id. `views` come in the order of the slices' names."""
-    by_family: dict[str, list[SliceView]] = {}
-    for view in views:
-        if view.candidates:
-            by_family.setdefault(view.family, []).append(view)
-    if not by_family:
-        return ()
-    chosen = by_family[choose_family(by_family, families)]
+    present = [view for view in views if view.candidates]
+    family = choose_family((view.family for view in present), families)
     by_id: dict[str, Candidate] = {}
-    for view in chosen:
-        for candidate in view.candidates:
-            identity = candidate.endpoint.id
-            other = by_id.get(identity)
-            by_id[identity] = candidate if other is None else _same_endpoint(other, candidate)
+    for view in present:
+        if view.family == family:
+            for candidate in view.candidates:
+                key = candidate.endpoint.id
+                by_id[key] = combine(by_id[key], candidate) if key in by_id else candidate
     by_target: dict[tuple[str, int], Candidate] = {}
     for candidate in by_id.values():
         target = (candidate.endpoint.address, candidate.endpoint.port)
         other = by_target.get(target)
-        if other is None or _rank(candidate.endpoint) > _rank(other.endpoint):
+        if other is None or outranks(candidate.endpoint, other.endpoint):
             by_target[target] = candidate
     kept: Iterable[Candidate] = by_target.values()
     if zone or node:
         kept = _nearest(list(kept), zone, node)
-    return tuple(sorted((candidate.endpoint for candidate in kept), key=_id))
+    return tuple(sorted((candidate.endpoint for candidate in kept), key=identity))
 
 
-def choose_family(present: Iterable[str], families: Sequence[str]) -> str:
+def choose_family(present: Iterable[str], families: Sequence[str]) -> str | None:
     """The one address family to use: the Service's first that has endpoints, else IPv4, else IPv6.
 
     In dual stack each Pod is listed once per family; using both would double its weight (KEP-563).
     """
     available = set(present)
-    return next(family for family in (*families, "IPv4", "IPv6") if family in available)
+    return next((family for family in (*families, "IPv4", "IPv6") if family in available), None)
 
 
 def _port_number(ports: Iterable[resources.EndpointPort] | None, wanted: PortSpec) -> int | None:
@@ -159,7 +162,7 @@ def _hints(entry: resources.Endpoint) -> Hints | None:
     )
 
 
-def _same_endpoint(first: Candidate, second: Candidate) -> Candidate:
+def combine(first: Candidate, second: Candidate) -> Candidate:
     """One identity from two slices: ready if any says so; but a Pod that terminates never stops to."""
     left, right = first.endpoint, second.endpoint
     terminating = left.terminating or right.terminating
@@ -173,8 +176,17 @@ def _same_endpoint(first: Candidate, second: Candidate) -> Candidate:
     return Candidate(merged, first.hints)
 
 
+def outranks(one: snapshot.Endpoint, other: snapshot.Endpoint) -> bool:
+    """Which of two Pods with one address is behind it: who serves and stays, then who is ready."""
+    return _rank(one) > _rank(other)
+
+
+def identity(endpoint: snapshot.Endpoint) -> str:
+    """The Endpoint's id, for sorting."""
+    return endpoint.id
+
+
 def _rank(endpoint: snapshot.Endpoint) -> tuple[bool, bool, bool, str]:
-    """Which of several Pods with one address is behind it: who serves and stays, then who is ready."""
     stays = endpoint.serving and not endpoint.terminating
     return (stays, endpoint.ready, endpoint.serving, endpoint.id)
 
@@ -187,17 +199,17 @@ def _nearest(candidates: list[Candidate], zone: str, node: str) -> Iterable[Cand
     return [candidate for candidate in candidates if candidate.hints is not None and keep(candidate.hints)]
 
 
-def _id(endpoint: snapshot.Endpoint) -> str:
-    return endpoint.id
-
-
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 15)
 def _usable_address(text: str, family: str, loopback_allowed: bool) -> tuple[str | None, str]:  # noqa: FBT001
     """The canonical address, or None with the reason why it may not be dialled.
 
     The API server refuses the same in EndpointSlices (validateEndpoints, ValidateEndpointIP); manifests
     from a directory, and other senders, are not trusted to have asked it.
     """
+    if family == "IPv4" and (octets := _COMMON_IPV4.fullmatch(text)) is not None:
+        first = int(octets[1])
+        if 0 < first < 224 and first not in (127, 169):
+            return text, ""
     try:
         address: IPv4Address | IPv6Address = IPv4Address(text) if family == "IPv4" else IPv6Address(text)
     except AddressValueError:
@@ -212,4 +224,4 @@ def _usable_address(text: str, family: str, loopback_allowed: bool) -> tuple[str
         return None, "link-local"
     if address.is_multicast:
         return None, "multicast"
-    return str(ip_address(address)), ""
+    return str(address), ""

@@ -74,7 +74,7 @@ class GatewayUnits:
                 del self._classes[ref]
             else:
                 self._classes[ref] = verdict
-            world.queue.update(world.graph.dependents(Name(Kind.GATEWAY_CLASS, ref)))
+            world.graph.mark(Name(Kind.GATEWAY_CLASS, ref))
         if verdict is None or item is None:
             world.outbox.say(Forgotten(kind=Kind.GATEWAY_CLASS, ref=ref))
         else:
@@ -177,4 +177,4 @@ class GatewayUnits:
     def _mark_routes(self, ref: Ref) -> None:
         world = self._world
         world.held = True
-        world.queue.update(world.graph.dependents(Name(Kind.GATEWAY, ref)))
+        world.graph.mark(Name(Kind.GATEWAY, ref))

@@ -25,7 +25,7 @@ from fairlead.translate._statuses import (
 )
 
 
-class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of a Gateway."""
 
     listeners: tuple[ListenerPlan, ...]

@@ -7,6 +7,7 @@ Laws:
    they became dirty; a unit waits at most once.
 """
 
+from collections import deque
 from collections.abc import Hashable, Iterable
 from enum import IntEnum
 from typing import NamedTuple
@@ -45,12 +46,48 @@ class Name(NamedTuple):
     ref: Ref
 
 
+class Queue:
+    """Dirty units, first come first served within a level."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Level, deque[Unit]] = {level: deque() for level in Level}
+        self._members: set[Unit] = set()
+
+    def add(self, unit: Unit) -> None:
+        if unit not in self._members:
+            self._members.add(unit)
+            self._waiting[unit.level].append(unit)
+
+    def update(self, units: Iterable[Unit]) -> None:
+        for unit in units:
+            self.add(unit)
+
+    def update_level(self, level: Level, units: Iterable[Unit]) -> None:
+        """Adds many units of one level; faster than one by one."""
+        new = [unit for unit in units if unit not in self._members]
+        self._waiting[level].extend(new)
+        self._members.update(new)
+
+    def pop(self) -> Unit | None:
+        """The next unit, or None when there is no work."""
+        for waiting in self._waiting.values():
+            if waiting:
+                unit = waiting.popleft()
+                self._members.remove(unit)
+                return unit
+        return None
+
+    def __bool__(self) -> bool:
+        return bool(self._members)
+
+
 class Graph:
     """Who depends on which names."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
         self._names: dict[Unit, frozenset[Name]] = {}
-        self._units: dict[Name, dict[Unit, None]] = {}
+        self._units: dict[Name, dict[Level, dict[Unit, None]]] = {}
 
     def set(self, unit: Unit, names: Iterable[Name]) -> None:
         """Replaces the unit's edges."""
@@ -59,46 +96,24 @@ class Graph:
         if after == before:
             return
         for name in before - after:
-            units = self._units[name]
-            del units[unit]
-            if not units:
-                del self._units[name]
+            self._remove(name, unit)
         for name in after - before:
-            self._units.setdefault(name, {})[unit] = None
+            self._units.setdefault(name, {}).setdefault(unit.level, {})[unit] = None
         if after:
             self._names[unit] = after
         else:
             self._names.pop(unit, None)
 
-    def dependents(self, name: Name) -> Iterable[Unit]:
-        """The units with an edge to `name`."""
-        return self._units.get(name, {})
+    def mark(self, name: Name) -> None:
+        """Has all units with an edge to `name` worked on."""
+        for level, units in self._units.get(name, {}).items():
+            self._queue.update_level(level, units)
 
-
-class Queue:
-    """Dirty units."""
-
-    def __init__(self) -> None:
-        self._levels: tuple[dict[Unit, None], ...] = tuple({} for _ in Level)
-
-    def add(self, unit: Unit) -> None:
-        self._levels[unit.level].setdefault(unit)
-
-    def update(self, units: Iterable[Unit]) -> None:
-        for unit in units:
-            self.add(unit)
-
-    def discard(self, unit: Unit) -> None:
-        self._levels[unit.level].pop(unit, None)
-
-    def pop(self) -> Unit | None:
-        """The next unit, or None when there is no work."""
-        for level in self._levels:
-            if level:
-                unit = next(iter(level))
-                del level[unit]
-                return unit
-        return None
-
-    def __bool__(self) -> bool:
-        return any(self._levels)
+    def _remove(self, name: Name, unit: Unit) -> None:
+        levels = self._units[name]
+        units = levels[unit.level]
+        del units[unit]
+        if not units:
+            del levels[unit.level]
+        if not levels:
+            del self._units[name]

@@ -35,7 +35,7 @@ class Namespaces(StrEnum):
     NONE = "None"
 
 
-class ListenerPlan(msgspec.Struct, frozen=True, kw_only=True):
+class ListenerPlan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What Routes need to know of a Listener."""
 
     name: str
@@ -47,7 +47,7 @@ class ListenerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Whether there is a Listener resource to attach to."""
 
 
-class ListenerVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class ListenerVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a Listener is judged by itself and beside its siblings."""
 
     listener: Listener

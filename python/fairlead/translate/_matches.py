@@ -15,7 +15,7 @@ from fairlead.resources import HeaderMatch, HTTPPathMatch, HTTPRouteMatch, Query
 METHODS = frozenset(
     ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"),
 )
-_PATH = re.compile(r"(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
+_PATH = re.compile(r"[-A-Za-z0-9/._~!$&'()*+,;=:@]*(?:%[0-9a-fA-F]{2}[-A-Za-z0-9/._~!$&'()*+,;=:@]*)*")
 _FORBIDDEN = ("//", "/./", "/../", "%2f", "%2F", "#")
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
 _MAX_VALUE = 4096

@@ -17,7 +17,7 @@ from fairlead.translate._statuses import ObjectStatus
 CONTROLLER_NAME = "fairlead.dev/gateway-controller"
 
 
-class TranslateSettings(msgspec.Struct, frozen=True, kw_only=True):
+class TranslateSettings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What translation must know of its installation."""
 
     controller_name: str = CONTROLLER_NAME
@@ -42,7 +42,7 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     """Computed while a kind that it depends on could not be read: a proxy that has any version keeps it."""
 
 
-class Delta(msgspec.Struct, frozen=True, kw_only=True):
+class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Changes that go out together."""
 
     upserts: tuple[Encoded, ...] = ()
@@ -56,7 +56,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     """Endpoint lane: when the oldest endpoint event in here was learnt of, by the monotonic clock."""
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """The object that a resource comes from."""
 
     kind: Kind

@@ -7,6 +7,7 @@ Laws:
 """
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 from fairlead import snapshot
 from fairlead.resources import Kind, Ref
@@ -17,8 +18,19 @@ from fairlead.translate._statuses import Forgotten, ObjectStatus
 Validate = Callable[[snapshot.Key, bytes], str | None]
 """Checks an encoded resource as the proxy will; gives the reason of a refusal, or None."""
 
-_ORDER = {kind: position for position, kind in enumerate(snapshot.Kind)}
 _EARLY = (snapshot.Kind.ENDPOINTS, snapshot.Kind.BACKEND)
+
+_Version = tuple[str, bool, snapshot.Key]
+"""Hash, whether it is tentative, and the key itself: one object per key makes whole-dict updates fast."""
+
+
+class _Stage:
+    """What waits of one kind of resource."""
+
+    def __init__(self) -> None:
+        self.upserts: dict[snapshot.Key, Encoded] = {}
+        self.versions: dict[snapshot.Key, _Version] = {}
+        self.removals: dict[snapshot.Key, None] = {}
 
 
 class Outbox:
@@ -26,11 +38,11 @@ class Outbox:
 
     def __init__(self, validate: Validate | None) -> None:
         self._validate = validate
-        self._sent: dict[snapshot.Key, tuple[str, bool]] = {}
-        self._upserts: dict[snapshot.Key, Encoded] = {}
-        self._removals: dict[snapshot.Key, None] = {}
+        self._sent: dict[snapshot.Key, _Version] = {}
+        self._stages = {kind: _Stage() for kind in snapshot.Kind}
         self._statuses: dict[tuple[Kind, Ref], ObjectStatus] = {}
         self._said: dict[tuple[Kind, Ref], ObjectStatus] = {}
+        self._forgotten: dict[tuple[Kind, Ref], None] = {}
 
     def put(self, key: snapshot.Key, resource: snapshot.Resource, *, tentative: bool = False) -> str | None:
         """Has a resource go out if it changed; gives the reason if it is refused (and does not go out)."""
@@ -39,27 +51,36 @@ class Outbox:
             refusal = self._validate(key, body)
             if refusal is not None:
                 return refusal
-        self._removals.pop(key, None)
+        stage = self._stages[key.kind]
+        stage.removals.pop(key, None)
         version = snapshot.content_hash(body)
-        if self._sent.get(key) == (version, tentative):
-            self._upserts.pop(key, None)
-        else:
-            self._upserts[key] = Encoded(key, version, body, tentative)
+        sent = self._sent.get(key)
+        if sent is not None:
+            key = sent[2]
+            if sent[0] == version and sent[1] == tentative:
+                stage.upserts.pop(key, None)
+                stage.versions.pop(key, None)
+                return None
+        stage.upserts[key] = Encoded(key, version, body, tentative)
+        stage.versions[key] = (version, tentative, key)
         return None
 
     def remove(self, key: snapshot.Key) -> None:
         """Has a resource removed."""
-        self._upserts.pop(key, None)
+        stage = self._stages[key.kind]
+        stage.upserts.pop(key, None)
+        stage.versions.pop(key, None)
         if key in self._sent:
-            self._removals[key] = None
+            stage.removals[key] = None
 
     def keep(self, key: snapshot.Key) -> None:
         """Takes back a removal that has not gone out."""
-        self._removals.pop(key, None)
+        self._stages[key.kind].removals.pop(key, None)
 
     def moved(self, key: snapshot.Key, version: str) -> None:
         """Endpoints went from version to version in the endpoint lane."""
-        self._sent[key] = (version, self._sent[key][1])
+        _, tentative, known = self._sent[key]
+        self._sent[known] = (version, tentative, known)
 
     def say(self, status: ObjectStatus) -> None:
         """Has a status told if it changed."""
@@ -69,6 +90,8 @@ class Outbox:
             self._statuses.pop(name, None)
         else:
             self._statuses[name] = status
+            if isinstance(status, Forgotten):
+                self._forgotten[name] = None
 
     def version(self, key: snapshot.Key) -> str | None:
         """The version that is out; None for none."""
@@ -81,30 +104,34 @@ class Outbox:
 
     def take(self, *, held: bool, findings: tuple[Finding, ...]) -> Delta | None:
         """What may go now; None if that is nothing."""
-        upserts = [item for item in self._upserts.values() if not held or item.key.kind in _EARLY]
-        removals = [] if held else list(self._removals)
-        statuses = () if held else tuple(self._statuses.values())
+        # Ten thousand resources may wait here: everything is done by whole dicts, nothing one by one.
+        stages = [stage for kind, stage in self._stages.items() if not held or kind in _EARLY]
+        upserts = tuple(chain.from_iterable(stage.upserts.values() for stage in stages))
+        removals: tuple[snapshot.Key, ...] = ()
+        statuses: tuple[ObjectStatus, ...] = ()
+        for stage in stages:
+            self._sent.update(stage.versions)
+            stage.upserts.clear()
+            stage.versions.clear()
+        if not held:
+            removals = tuple(chain.from_iterable(stage.removals for stage in reversed(stages)))
+            statuses = tuple(self._statuses.values())
+            self._settle(removals)
         if not (upserts or removals or statuses or findings):
             return None
-        upserts.sort(key=lambda item: _ORDER[item.key.kind])
-        removals.sort(key=lambda key: -_ORDER[key.kind])
-        for item in upserts:
-            del self._upserts[item.key]
-            self._sent[item.key] = (item.hash, item.tentative)
-        if not held:
-            self._settle(removals)
-        return Delta(upserts=tuple(upserts), removals=tuple(removals), statuses=statuses, findings=findings)
+        return Delta(upserts=upserts, removals=removals, statuses=statuses, findings=findings)
 
     def _settle(self, removals: Iterable[snapshot.Key]) -> None:
         for key in removals:
             del self._sent[key]
-        self._removals.clear()
-        for name, status in self._statuses.items():
-            if isinstance(status, Forgotten):
-                self._said.pop(name, None)
-            else:
-                self._said[name] = status
+        for stage in self._stages.values():
+            stage.removals.clear()
+        self._said.update(self._statuses)
         self._statuses.clear()
+        for name in self._forgotten:
+            if isinstance(self._said.get(name), Forgotten):
+                del self._said[name]
+        self._forgotten.clear()
 
     def __bool__(self) -> bool:
-        return bool(self._upserts or self._removals or self._statuses)
+        return bool(self._statuses) or any(stage.upserts or stage.removals for stage in self._stages.values())

@@ -48,7 +48,7 @@ class _Asking(msgspec.Struct, frozen=True, gc=False):
     hostnames: tuple[str, ...]
 
 
-class RoutePlan(msgspec.Struct, frozen=True, kw_only=True):
+class RoutePlan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of a Route."""
 
     resource: snapshot.Route | None

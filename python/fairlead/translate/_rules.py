@@ -19,7 +19,7 @@ from fairlead.translate._matches import UnsupportedError, translate_matches
 MAX_WEIGHT = 1_000_000
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Fault(msgspec.Struct, frozen=True, gc=False):
     """Why a backendRef cannot be used."""
 
     error: snapshot.TargetError
@@ -31,7 +31,7 @@ Resolve = Callable[[BackendRef], BackendId | Fault]
 _ANSWER_500 = (snapshot.Target(weight=1, error=snapshot.TargetError.UNSUPPORTED_VALUE),)
 
 
-class RuleResult(msgspec.Struct, frozen=True):
+class RuleResult(msgspec.Struct, frozen=True, gc=False):
     """What became of a rule."""
 
     rule: snapshot.Rule | None

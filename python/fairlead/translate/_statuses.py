@@ -79,7 +79,7 @@ class StatusCondition(msgspec.Struct, frozen=True, gc=False):
     observed_generation: int
 
 
-class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
+class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of a Gateway's `status.listeners`."""
 
     name: str
@@ -90,7 +90,7 @@ class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Its Listener and Binds; none where it generates no configuration."""
 
 
-class GatewayClassStatus(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayClassStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ref: Ref
     uid: str
     conditions: tuple[StatusCondition, ...]
@@ -98,7 +98,7 @@ class GatewayClassStatus(msgspec.Struct, frozen=True, kw_only=True):
     kind = Kind.GATEWAY_CLASS
 
 
-class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ref: Ref
     uid: str
     conditions: tuple[StatusCondition, ...]
@@ -108,7 +108,7 @@ class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
     kind = Kind.GATEWAY
 
 
-class ParentStatus(msgspec.Struct, frozen=True, kw_only=True):
+class ParentStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of a Route's `status.parents`."""
 
     parent_ref: ParentReference
@@ -116,7 +116,7 @@ class ParentStatus(msgspec.Struct, frozen=True, kw_only=True):
     conditions: tuple[StatusCondition, ...]
 
 
-class RouteStatus(msgspec.Struct, frozen=True, kw_only=True):
+class RouteStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Route's parents that are ours; none means that our entries go."""
 
     ref: Ref
@@ -130,14 +130,14 @@ class RouteStatus(msgspec.Struct, frozen=True, kw_only=True):
     kind = Kind.HTTP_ROUTE
 
 
-class AncestorStatus(msgspec.Struct, frozen=True, kw_only=True):
+class AncestorStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of a policy's `status.ancestors`."""
 
     ancestor_ref: ParentReference
     conditions: tuple[StatusCondition, ...]
 
 
-class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
+class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A policy's ancestors that are ours; none means that our entries go."""
 
     ref: Ref
@@ -147,7 +147,7 @@ class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
     kind = Kind.BACKEND_POLICY
 
 
-class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The object is gone or no longer ours: nothing is to be said on it any more."""
 
     kind: Kind

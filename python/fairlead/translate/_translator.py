@@ -154,22 +154,22 @@ class Translator:
             case Kind.HTTP_ROUTE:
                 queue.add(Unit(Level.ROUTE, ref))
             case Kind.NAMESPACE:
-                queue.update(graph.dependents(Name(kind, ref)))
+                graph.mark(Name(kind, ref))
             case Kind.SERVICE:
-                queue.update(graph.dependents(Name(kind, ref)))
+                graph.mark(Name(kind, ref))
                 backends.touch(ref, at)
             case Kind.ENDPOINT_SLICE:
                 for item in (before, after):
                     if item is not None and item.service:  # type: ignore[union-attr]
                         backends.touch(Ref(ref.namespace, item.service), at)  # type: ignore[union-attr]
             case Kind.REFERENCE_GRANT:
-                queue.update(graph.dependents(Name(kind, Ref(ref.namespace, ""))))
+                graph.mark(Name(kind, Ref(ref.namespace, "")))
             case Kind.BACKEND_POLICY:
                 queue.add(Unit(Level.POLICY, ref))
                 for policy in (before, after):
                     if policy is not None:
                         for target in policy_targets(policy):  # type: ignore[arg-type]
-                            queue.update(graph.dependents(Name(kind, target)))
+                            graph.mark(Name(kind, target))
 
     def _reserve_addresses(self) -> None:
         """Before the first assignment: what Gateways had before is theirs."""

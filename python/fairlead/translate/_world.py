@@ -21,14 +21,15 @@ class World:
     outbox: Outbox
     kinds: KindStates = field(default_factory=KindStates)
     objects: Objects = field(default_factory=Objects)
-    graph: Graph = field(default_factory=Graph)
     queue: Queue = field(default_factory=Queue)
     findings: Findings = field(default_factory=Findings)
+    graph: Graph = field(init=False)
     backends: Backends = field(init=False)
     held: bool = False
     """Listeners changed, and the Routes that they concern may still be in the queue."""
 
     def __post_init__(self) -> None:
+        self.graph = Graph(self.queue)
         self.backends = Backends(self.settings, self.objects, self.outbox, self.findings)
 
 
