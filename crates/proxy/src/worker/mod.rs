@@ -280,10 +280,18 @@ impl Worker {
         self.wheel.advance(self.now, &mut rung);
         for (key, at) in rung.drain(..) {
             let (wheel, now) = (&mut self.wheel, self.now);
-            match self.conns.get_mut(key) {
-                Some(Conn::Down(down)) if down.alarm.rang(at, now, key, wheel) => self.on_deadline(key),
-                Some(Conn::Up(up)) if up.alarm.rang(at, now, key, wheel) => self.on_upstream_deadline(key),
-                _ => {}
+            let (is_down, alarm) = match self.conns.get_mut(key) {
+                Some(Conn::Down(down)) => (true, &mut down.alarm),
+                Some(Conn::Up(up)) => (false, &mut up.alarm),
+                None => continue,
+            };
+            if !alarm.rang(at, now, key, wheel) {
+                continue;
+            }
+            if is_down {
+                self.on_deadline(key);
+            } else {
+                self.on_upstream_deadline(key);
             }
         }
         self.rung = rung;

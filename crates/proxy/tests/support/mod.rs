@@ -1,0 +1,34 @@
+//! What the integration tests share: a proxy whose root is built directly through `shared`, backends in threads, and a
+//! blocking client. Everything is on loopback and bounded by [`PATIENCE`].
+#![allow(dead_code, reason = "each test file uses its part")]
+
+mod backend;
+mod client;
+mod world;
+
+use std::time::{Duration, Instant};
+
+pub use backend::{Backend, Request, answer, text};
+pub use client::{Client, Response};
+pub use world::{Proxy, config};
+
+/// The longest that any wait may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until `done`, for as long as [`PATIENCE`].
+#[track_caller]
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// Lets time pass.
+pub fn pause(millis: u64) {
+    let until = Instant::now() + Duration::from_millis(millis);
+    while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
+    }
+}

@@ -1,0 +1,256 @@
+//! A running proxy, and the configuration that it is given.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use fairlead_balance::{EndpointLoad, EndpointView, Policy};
+use fairlead_proxy::ProxyConfig;
+use fairlead_proxy::internals::{
+    ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, EndpointSlot, EndpointState,
+    ListenSocket, Phase, Root, RouteLabels, RouteStats, RuleAction, RuleTarget, Shared, Slots, WorkerMessage,
+};
+use fairlead_route::{Attachment, Editor, ListenerSpec, MatchSpec, PathMatch, RouteSpec, RuleSpec};
+use fairlead_snapshot::{Endpoint, TargetError};
+
+use super::{Backend, wait_until};
+
+const APP: BackendSlot = BackendSlot(0);
+const EMPTY: BackendSlot = BackendSlot(1);
+
+/// One worker, no access log.
+pub fn config() -> ProxyConfig {
+    ProxyConfig { workers: Some(1), access_log: false, ..ProxyConfig::default() }
+}
+
+/// A proxy with routes for `app.test`: `/` to the members, `/empty` to a Backend without any, `/invalid` to none,
+/// `/timed` with 300 ms for the request, `/hurried` with 300 ms for an attempt.
+pub struct Proxy {
+    pub shared: Arc<Shared>,
+    pub address: SocketAddr,
+    pub stats: Arc<RouteStats>,
+    pub open: Arc<()>,
+    policy: Policy,
+    endpoints: Vec<Arc<EndpointState>>,
+    /// Every Endpoint that ever was, for the gauges.
+    all: Vec<Arc<EndpointState>>,
+    table: Arc<BindTable>,
+    backends: Slots<BackendState>,
+    version: u64,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// A proxy in front of these backends.
+    pub fn start(members: &[&Backend]) -> Self {
+        Self::with(config(), members)
+    }
+
+    /// The same with a configuration of its own.
+    pub fn with(config: ProxyConfig, members: &[&Backend]) -> Self {
+        let shared = Shared::new(config);
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let workers = shared.workers.len();
+        let labels = RouteLabels {
+            route: "app".into(),
+            route_namespace: "default".into(),
+            ..RouteLabels::default()
+        };
+        let stats = Arc::new(RouteStats::new(labels, workers));
+        let unheard = Arc::new(RouteStats::new(RouteLabels::default(), workers));
+        let table = Arc::new(BindTable::new(address, table(&stats), unheard));
+        let mut proxy = Self {
+            shared,
+            address,
+            stats,
+            open: Arc::new(()),
+            policy: Policy::RoundRobin,
+            endpoints: vec![],
+            all: vec![],
+            table,
+            backends: Slots::default(),
+            version: 0,
+            threads: vec![],
+        };
+        proxy.set_members(&members.iter().map(|backend| backend.address).collect::<Vec<_>>());
+        proxy.publish(&[EMPTY]);
+        for index in 0..workers {
+            let shared = Arc::clone(&proxy.shared);
+            proxy.threads.push(std::thread::spawn(move || fairlead_proxy::internals::run_worker(&shared, index).unwrap()));
+            let socket = socket.try_clone().unwrap();
+            let open = Arc::clone(&proxy.open);
+            let listen = ListenSocket { address, shard: 0, socket, open };
+            proxy.shared.workers[index].send(WorkerMessage::Listen(listen));
+        }
+        proxy.adopted();
+        proxy
+    }
+
+    /// How endpoints are chosen from the next change on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Makes these addresses the Backend's members: those that stay keep their identity. Waits for the adoption.
+    pub fn set_members(&mut self, members: &[SocketAddr]) {
+        let now = self.shared.clock.now();
+        let gone: Vec<_> =
+            self.endpoints.iter().filter(|state| !members.contains(&state.address)).cloned().collect();
+        self.endpoints.retain(|state| members.contains(&state.address));
+        for address in members {
+            if self.endpoints.iter().any(|state| state.address == *address) {
+                continue;
+            }
+            let slot = EndpointSlot { index: self.all.len() as u32, generation: 1 };
+            let endpoint = Endpoint {
+                id: format!("uid-{}|{}|{}|TCP", slot.index, address.ip(), address.port()).into(),
+                address: address.ip().to_string().into(),
+                port: address.port(),
+                ready: true,
+                serving: true,
+                terminating: false,
+                weight: 1,
+                pod: None,
+                node: None,
+                zone: None,
+                subsets: vec![],
+                drain_deadline_s: None,
+            };
+            let load = Arc::new(EndpointLoad::new(now, self.shared.workers.len()));
+            let state = Arc::new(EndpointState::new(slot, &endpoint, *address, load));
+            self.all.push(Arc::clone(&state));
+            self.endpoints.push(state);
+        }
+        self.endpoints.sort_by(|a, b| a.id.cmp(&b.id));
+        for state in &gone {
+            state.set_gone();
+        }
+        let gone: Vec<_> = gone.iter().map(|state| state.slot).collect();
+        self.publish_with(&[APP], &gone);
+        if !self.threads.is_empty() {
+            self.adopted();
+        }
+    }
+
+    /// The record of the member at an address.
+    pub fn endpoint(&self, address: SocketAddr) -> &Arc<EndpointState> {
+        self.all.iter().rfind(|state| state.address == address).unwrap()
+    }
+
+    fn publish(&mut self, changed: &[BackendSlot]) {
+        self.publish_with(changed, &[]);
+    }
+
+    fn publish_with(&mut self, changed: &[BackendSlot], gone: &[EndpointSlot]) {
+        self.version += 1;
+        let version = self.version;
+        let state = |slot: BackendSlot, members: &[Arc<EndpointState>]| {
+            let view = |state: &Arc<EndpointState>| EndpointView {
+                load: Arc::clone(&state.load),
+                weight: 1,
+                ready: true,
+                fallback: false,
+            };
+            let state = BackendState {
+                slot,
+                incarnation: 1,
+                version,
+                name: "Service/default/app/80".into(),
+                namespace: "default".into(),
+                policy: self.policy,
+                endpoints: members.to_vec().into(),
+                views: members.iter().map(view).collect(),
+            };
+            (slot.0, Some(Arc::new(state)))
+        };
+        let edits = changed.iter().map(|slot| state(*slot, if *slot == APP { &self.endpoints } else { &[] }));
+        self.backends = self.backends.with(edits.collect::<Vec<_>>());
+        let root = Root {
+            generation: version,
+            binds: [(self.address, Arc::clone(&self.table))].into_iter().collect(),
+            backends: self.backends.clone(),
+            changed: Changed { backends: changed.into(), gone: gone.into(), actions: [].into() },
+            ..Root::default()
+        };
+        self.shared.root.store(Arc::new(root));
+        self.shared.wake_all();
+    }
+
+    /// Waits until every worker reads the latest configuration.
+    pub fn adopted(&self) {
+        wait_until("adoption", || self.shared.adopted_by_all(self.version));
+    }
+
+    /// Requests in flight at all Endpoints, and in all workers.
+    pub fn in_flight(&self) -> u64 {
+        let endpoints: u64 = self.all.iter().map(|state| u64::from(state.load.in_flight())).sum();
+        endpoints + self.shared.workers.iter().map(|cell| cell.stats.exchanges.get()).sum::<u64>()
+    }
+
+    /// Refusals of a code, over all workers.
+    pub fn refused(&self, reason: &str) -> u64 {
+        let count = |reasons: &fairlead_proxy::internals::ReasonCounters| {
+            reasons.iter().filter(|(name, _)| *name == reason).map(|(_, count)| count).sum::<u64>()
+        };
+        self.shared.workers.iter().map(|cell| count(&cell.stats.refused)).sum()
+    }
+
+    /// Waits for the workers to end by themselves.
+    pub fn join(&mut self) {
+        let threads = std::mem::take(&mut self.threads);
+        wait_until("the workers' end", || threads.iter().all(JoinHandle::is_finished));
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    }
+
+    /// Ends the test: all gauges must come to 0.
+    pub fn finish(mut self) {
+        wait_until("in-flight gauges at 0", || self.in_flight() == 0);
+        self.shared.advance(Phase::Stopped);
+        self.join();
+        assert_eq!(self.in_flight(), 0);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.advance(Phase::Stopped);
+    }
+}
+
+fn table(stats: &Arc<RouteStats>) -> fairlead_route::Table<Arc<RuleAction>> {
+    let backend = |slot| RuleTarget { weight: 1, to: Destination::Backend(slot) };
+    let invalid = RuleTarget { weight: 1, to: Destination::Invalid(TargetError::BackendNotFound) };
+    let rules = [
+        ("/", backend(APP), None, None),
+        ("/empty", backend(EMPTY), None, None),
+        ("/invalid", invalid, None, None),
+        ("/timed", backend(APP), Some(300_000), None),
+        ("/hurried", backend(APP), None, Some(300_000)),
+    ];
+    let rules = rules.into_iter().enumerate().map(|(index, (path, target, request, attempt))| {
+        let action = RuleAction {
+            slot: ActionSlot { index: index as u32, version: 1 },
+            targets: [target].into(),
+            request_timeout_us: request,
+            backend_timeout_us: attempt,
+            listener_port: 80,
+            stats: Arc::clone(stats),
+        };
+        let spec = MatchSpec::new(PathMatch::Prefix(path.into()), None, vec![], vec![]).unwrap();
+        RuleSpec { matches: vec![spec], action: Arc::new(action) }
+    });
+    let mut editor = Editor::new();
+    editor.upsert_listener(&ListenerSpec { key: "web".into(), hostname: None });
+    editor.upsert_route(RouteSpec {
+        key: "default/app".into(),
+        created_s: 0,
+        name: "default/app".into(),
+        attachments: vec![Attachment { listener: "web".into(), hostnames: vec!["app.test".into()] }],
+        rules: rules.collect(),
+    });
+    editor.table()
+}
