@@ -46,7 +46,7 @@ def type_mismatches(kind: msgspec.inspect.Type, schema: dict[str, Any], path: st
             if schema.get("type") != "object":
                 yield f"{path} is not an object in the CRD"
         case _:
-            if SCALARS[type(kind)] != schema.get("type"):  # type: ignore[index]
+            if SCALARS[type(kind)] != schema.get("type"):
                 yield f"{path} is {schema.get('type')} in the CRD"
 
 
