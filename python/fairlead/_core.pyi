@@ -1,16 +1,9 @@
-"""The Rust core."""
+# The Rust core. Meaning, ranges and errors stand at the functions in crates/python/src/lib.rs.
 
 __version__: str
 
-def run_proxy(config: bytes) -> int:
-    """Run the proxy on threads of its own until a signal ends it; give the exit code.
+# Runs until a signal ends it. 0: stopped as told; 1: could not start; 70: a thread panicked.
+def run_proxy(config: bytes) -> int: ...
 
-    `config` is a JSON document with the fields of `ProxyConfig` in `crates/proxy/src/config.rs`.
-    0: stopped as told; 1: could not start; 70: a thread panicked.
-    """
-
-def validate_resource(kind: str, body: bytes) -> tuple[str, str] | None:
-    """Why a proxy would refuse the resource encoded in `body`: a stable code and a sentence, or None.
-
-    The proxy runs the same code, so all replicas reach the same verdict. `kind` is a `fairlead.snapshot.Kind`.
-    """
+# Why a proxy would refuse the encoded resource of a `fairlead.snapshot.Kind`: a stable code and a sentence.
+def validate_resource(kind: str, body: bytes) -> tuple[str, str] | None: ...
