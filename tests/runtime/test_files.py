@@ -47,7 +47,7 @@ def test_a_folder_too_deep_for_sockets_is_refused_in_words(tmp_path: Path) -> No
 def test_a_second_start_is_refused_with_the_process_that_runs(tmp_path: Path) -> None:
     paths = instance_paths("edge", env=env(tmp_path))
     lock = acquire(paths, PROXY)
-    with pytest.raises(InstanceRunningError, match=rf'"edge" is already running.*process {os.getpid()}\b'):
+    with pytest.raises(InstanceRunningError, match=rf'"edge" is already running .process {os.getpid()}\)'):
         acquire(paths, PROXY)
     acquire(paths, CONTROLLER).release()
     lock.release()

@@ -49,7 +49,7 @@ def acquire(paths: InstancePaths, half: str) -> InstanceLock:
     except OSError:
         os.close(descriptor)
         raise InstanceRunningError(
-            f'instance "{paths.name}" is already running: its {half} is process {_holder(path)}',
+            f'instance "{paths.name}" is already running (process {_holder(path)})',
             hint="stop it, or choose another name with --instance",
         ) from None
     lock = InstanceLock(descriptor)

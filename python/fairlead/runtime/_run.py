@@ -33,7 +33,10 @@ def run_instance(settings: Settings) -> int:
         Half.CONTROLLER: controller_command(settings),
         Half.PROXY: proxy_command(settings, paths),
     }
-    return Supervisor(commands, proxy_lock=lock, drain_s=settings.drain_deadline_s).run()
+    try:
+        return Supervisor(commands, proxy_lock=lock, drain_s=settings.drain_deadline_s).run()
+    finally:
+        paths.ready_file.unlink(missing_ok=True)
 
 
 def run_controller(settings: Settings) -> int:
