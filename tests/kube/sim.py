@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
+
+from tests.kube.world import World, form
 
 from fairlead.kube import (
     Deleted,
@@ -21,6 +24,7 @@ from fairlead.kube import (
     ref_of,
     service_of_slice,
 )
+from fairlead.kube._decode import Broken
 from fairlead.kube._effects import (
     AwaitServer,
     Bookmark,
@@ -42,10 +46,8 @@ from fairlead.kube._effects import (
     Watch,
     Woke,
 )
-from fairlead.kube._decode import Broken
 from fairlead.kube._errors import Gone
 from fairlead.resources import EndpointSlice, Ref
-from tests.kube.world import World, form
 
 REQUEST = 0.002
 """Virtual seconds that a request takes."""
@@ -138,7 +140,7 @@ class Sim:
         self.list_with(list(self.world.objects.values()), str(self.world.version))
 
     def list_with(
-        self, objects: list[EndpointSlice | Broken], version: str, continue_token: str = ""
+        self, objects: Sequence[EndpointSlice | Broken], version: str, continue_token: str = ""
     ) -> None:
         if self.feed(Listed(version, continue_token)).then is not None:
             return
@@ -170,6 +172,7 @@ class Sim:
         return done
 
     def bookmark(self) -> None:
+        self.deliver()
         if self.position is not None and self.world.version >= self.position:
             self.position = self.world.version
             self.feed(Bookmark(str(self.world.version)))

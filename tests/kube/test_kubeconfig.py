@@ -77,7 +77,7 @@ users:
   user:
 {user}
 """
-        + "",
+         "",
     ) and _with_context(tmp_path / name)
 
 
@@ -127,7 +127,7 @@ def test_the_first_file_of_the_list_wins_name_by_name(tmp_path: Path) -> None:
 def test_a_context_from_one_file_may_name_parts_of_another(tmp_path: Path) -> None:
     one = write(
         tmp_path / "1",
-        "contexts:\n- name: mixed\n  context: {cluster: c2, user: u1}\n" + ONE.split("contexts:")[0],
+        "contexts:\n- name: mixed\n  context: {cluster: c2, user: u1}\n" + ONE.split("contexts:", maxsplit=1)[0],
     )
     two = write(tmp_path / "2", TWO)
     credentials = load_credentials(environ={"KUBECONFIG": f"{one}:{two}"}, context="mixed")
@@ -158,7 +158,12 @@ def test_a_context_that_names_what_is_missing_is_an_error(tmp_path: Path, missin
 
 @pytest.mark.parametrize(
     ("text", "tells"),
-    [("a: b: c", ":1"), ("clusters: 7", "clusters"), ("- 1", "object"), ("users: [{name: 1, user: {}}]", "str")],
+    [
+        ("a: b: c", ":1"),
+        ("clusters: 7", "clusters"),
+        ("- 1", "object"),
+        ("users: [{name: 1, user: {}}]", "str"),
+    ],
 )
 def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path, text: str, tells: str) -> None:
     path = write(tmp_path / "broken", text)

@@ -1,8 +1,9 @@
 """A watch is resumed where it ended; ends, bookmarks and repeats cost no list."""
 
+from tests.kube.sim import Sim
+
 from fairlead.kube import Disconnected
 from fairlead.kube._effects import AwaitServer, Bookmark, Ended, List, Observed, Sleep, Stalled, Watch
-from tests.kube.sim import Sim
 
 
 def started(**kwargs) -> Sim:
