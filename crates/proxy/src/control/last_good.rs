@@ -163,3 +163,67 @@ pub(crate) fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(&beside, path)?;
     File::open(folder)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fairlead_snapshot::{Key, Kind};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn file() -> Vec<u8> {
+        let saved = (Key::new(Kind::Backend, "Service/a/b/80"), "hash".into(), [1, 2, 3].as_slice().into());
+        encode(Position { epoch: 5, generation: 6 }, &[saved], 1_000)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let read = decode(&file()).unwrap();
+        let update = read.update().unwrap();
+        assert_eq!(update.position, Position { epoch: 5, generation: 6 });
+        assert!(update.full && read.trusted);
+        assert_eq!((update.upserts.len(), update.upserts[0].hash), (1, "hash"));
+    }
+
+    #[test]
+    fn every_damage_is_refused() {
+        let good = file();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x01;
+            // A flipped bit in the header's free fields is no damage to the configuration.
+            let harmless = decode(&bad).is_ok_and(|read| read.payload == decode(&good).unwrap().payload);
+            assert!(harmless || decode(&bad).is_err(), "byte {at}");
+            let cut = decode(&good[..at]);
+            assert!(matches!(cut, Err(Refused::Broken(_))), "cut at {at}: {cut:?}");
+        }
+    }
+
+    #[test]
+    fn another_schema_is_refused_by_name_and_another_version_is_not_trusted() {
+        let text = |from: &str, to: &str| {
+            let line_end = file().iter().position(|byte| *byte == b'\n').unwrap();
+            let header = String::from_utf8(file()[..line_end].to_vec()).unwrap().replace(from, to);
+            [header.as_bytes(), &file()[line_end..]].concat()
+        };
+        assert!(matches!(decode(&text("\"schema\":1", "\"schema\":2")), Err(Refused::ForeignSchema(_))));
+        let other = text(&format!("\"version\":\"{VERSION}\""), "\"version\":\"9.9.9\"");
+        assert!(!decode(&other).unwrap().trusted);
+    }
+
+    #[test]
+    fn the_file_is_replaced_whole_and_is_the_owners_alone() {
+        let folder = std::env::temp_dir().join(format!("fairlead-last-good-{}", std::process::id()));
+        let path = folder.join("deeper/last-good");
+        assert!(matches!(load(&path), Err(Refused::Absent)));
+        store(&path, b"old").unwrap();
+        store(&path, &file()).unwrap();
+        assert_eq!(load(&path).unwrap().written_ms, 1_000);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -15,6 +15,8 @@ mod routing;
 mod run;
 mod slots;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub(crate) use run::Control;

@@ -1,0 +1,453 @@
+//! Transactions in virtual time: updates in, roots out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fairlead_balance::Micros;
+use fairlead_route::{HeaderLookup, RequestView};
+use fairlead_snapshot::{
+    Attachment, Backend, Bind, Endpoint, Endpoints, EndpointsDelta, Kind, Listener, PathMatch, PathMatchType,
+    Policy, Position, Protocol, Removal, Resource, Route, RouteMatch, Rule, Target, Update, Upsert,
+    encode_resource,
+};
+
+use super::core::{Commit, Core};
+use crate::config::TimeoutsConfig;
+use crate::shared::{BackendState, Destination, Root, RuleAction};
+
+const APP: &str = "Service/shop/app/80";
+const OTHER: &str = "Service/shop/other/80";
+const BIND: &str = "127.0.0.2:8080";
+const LISTENER: &str = "infra/edge/http";
+const ROUTE: &str = "HTTPRoute/shop/r";
+const NOW: Micros = Micros(1_000_000);
+
+/// An update that owns what it is made of.
+#[derive(Default)]
+struct Sent {
+    upserts: Vec<(&'static str, String, String, Option<Vec<u8>>)>,
+    deltas: Vec<(&'static str, &'static str, &'static str, Vec<Endpoint>, Vec<&'static str>)>,
+    removals: Vec<(&'static str, &'static str)>,
+    full: bool,
+    more: bool,
+}
+
+impl Sent {
+    fn full() -> Self {
+        Self { full: true, ..Self::default() }
+    }
+
+    fn put(mut self, name: &str, hash: &str, resource: Resource) -> Self {
+        let body = encode_resource(&resource);
+        let kind = match resource {
+            Resource::Bind(_) => "bind",
+            Resource::Listener(_) => "listener",
+            Resource::Endpoints(_) => "endpoints",
+            Resource::Backend(_) => "backend",
+            Resource::Route(_) => "route",
+        };
+        self.upserts.push((kind, name.to_owned(), hash.to_owned(), Some(body)));
+        self
+    }
+
+    fn keep(mut self, kind: &'static str, name: &str) -> Self {
+        self.upserts.push((kind, name.to_owned(), String::new(), None));
+        self
+    }
+
+    fn broken(mut self, kind: &'static str, name: &str) -> Self {
+        self.upserts.push((kind, name.to_owned(), "broken".to_owned(), Some(vec![0x81])));
+        self
+    }
+
+    fn remove(mut self, kind: &'static str, name: &'static str) -> Self {
+        self.removals.push((kind, name));
+        self
+    }
+
+    fn part(mut self) -> Self {
+        self.more = true;
+        self
+    }
+
+    fn take(&self, core: &mut Core, generation: u64) -> Option<Commit> {
+        let mut update = Update::at(Position { epoch: 1, generation });
+        (update.full, update.more) = (self.full, self.more);
+        update.upserts = self
+            .upserts
+            .iter()
+            .map(|(kind, name, hash, body)| Upsert {
+                body: body.as_deref().map(serde_bytes::Bytes::new),
+                hash,
+                kind,
+                name,
+            })
+            .collect();
+        update.endpoints = self
+            .deltas
+            .iter()
+            .map(|(name, base, hash, upserts, removals)| EndpointsDelta {
+                base,
+                hash,
+                name,
+                removals: removals.clone(),
+                upserts: upserts.clone(),
+            })
+            .collect();
+        update.removals = self.removals.iter().map(|(kind, name)| Removal { kind, name }).collect();
+        core.take(update, NOW).expect("the contract is kept")
+    }
+
+    fn apply(&self, core: &mut Core, generation: u64) -> Commit {
+        self.take(core, generation).expect("the last part")
+    }
+}
+
+fn core() -> Core {
+    Core::new(2, TimeoutsConfig::default())
+}
+
+fn bind() -> Resource {
+    Resource::Bind(Bind { address: "127.0.0.2".into(), port: 8080, protocol: Protocol::Http })
+}
+
+fn listener(hostname: Option<&str>) -> Resource {
+    Resource::Listener(Listener {
+        bind: BIND.into(),
+        gateway: "edge".into(),
+        gateway_namespace: "infra".into(),
+        hostname: hostname.map(Box::from),
+        listener: "http".into(),
+        port: 80,
+    })
+}
+
+fn endpoint(number: u8) -> Endpoint {
+    Endpoint {
+        address: format!("10.0.0.{number}").into(),
+        drain_deadline_s: None,
+        id: format!("uid{number}|10.0.0.{number}|80|TCP").into(),
+        node: None,
+        pod: Some(format!("shop/pod-{number}").into()),
+        port: 80,
+        ready: true,
+        serving: true,
+        subsets: Vec::new(),
+        terminating: false,
+        weight: 1,
+        zone: None,
+    }
+}
+
+fn endpoints(numbers: impl IntoIterator<Item = u8>) -> Resource {
+    Resource::Endpoints(Endpoints { endpoints: numbers.into_iter().map(endpoint).collect() })
+}
+
+fn backend(service: &str) -> Resource {
+    Resource::Backend(Backend {
+        namespace: "shop".into(),
+        policy: Policy::default(),
+        port: 80,
+        protocol: Protocol::Http,
+        service: service.into(),
+    })
+}
+
+fn route(path: &str, target: &str) -> Resource {
+    let path = PathMatch { r#type: PathMatchType::Prefix, value: path.into() };
+    Resource::Route(Route {
+        attachments: vec![Attachment { hostnames: Vec::new(), listener: LISTENER.into() }],
+        created_s: 0,
+        name: "r".into(),
+        namespace: "shop".into(),
+        rules: vec![Rule {
+            matches: vec![RouteMatch { path, ..RouteMatch::default() }],
+            name: None,
+            targets: vec![Target { backend: Some(target.into()), error: None, weight: 1 }],
+            timeouts: None,
+        }],
+    })
+}
+
+/// A gateway with one route to one Backend with two endpoints.
+fn gateway() -> Sent {
+    Sent::full()
+        .put(BIND, "b1", bind())
+        .put(LISTENER, "l1", listener(None))
+        .put(APP, "e1", endpoints([1, 2]))
+        .put(APP, "k1", backend("app"))
+        .put(ROUTE, "r1", route("/", APP))
+}
+
+struct NoHeaders;
+
+impl HeaderLookup for NoHeaders {
+    fn each_value(&self, _name: &str, _visit: &mut dyn FnMut(&[u8])) {}
+}
+
+fn find<'a>(root: &'a Root, path: &str) -> Option<&'a Arc<RuleAction>> {
+    let address: SocketAddr = BIND.parse().unwrap();
+    let request = RequestView {
+        host: b"a.test",
+        path: path.as_bytes(),
+        query: None,
+        method: b"GET",
+        headers: &NoHeaders,
+    };
+    root.binds.get(&address)?.table.find(&request)
+}
+
+/// The Backend that a request for `path` goes to; `None` where it is answered 404 or 500.
+fn reached<'a>(root: &'a Root, path: &str) -> Option<&'a BackendState> {
+    match find(root, path)?.targets.first()?.to {
+        Destination::Backend(slot) => root.backends.get(slot.0).map(|state| &**state),
+        Destination::Invalid(_) => None,
+    }
+}
+
+fn pods(state: &BackendState) -> Vec<&str> {
+    state.endpoints.iter().map(|endpoint| endpoint.pod.as_deref().unwrap_or_default()).collect()
+}
+
+fn reasons(commit: &Commit) -> Vec<(&str, &str)> {
+    commit.rejected.iter().map(|rejection| (&*rejection.kind, &*rejection.reason)).collect()
+}
+
+#[test]
+fn one_transaction_makes_one_root_with_everything_in_it() {
+    let mut core = core();
+    let commit = gateway().apply(&mut core, 1);
+    assert!(commit.rejected.is_empty() && commit.binds_changed);
+    assert_eq!(commit.root.generation, 1);
+    let state = reached(&commit.root, "/x").expect("a Backend");
+    assert_eq!((&*state.name, pods(state)), (APP, vec!["shop/pod-1", "shop/pod-2"]));
+    assert_eq!(core.wanted_binds().len(), 1);
+    assert_eq!(core.have().len(), 5);
+}
+
+#[test]
+fn parts_are_one_transaction_and_an_unfinished_one_never_happened() {
+    let mut core = core();
+    let first = || Sent::full().put(BIND, "b1", bind()).put(LISTENER, "l1", listener(None)).part();
+    assert!(first().take(&mut core, 1).is_none());
+    assert!(core.position().is_none() && core.have().is_empty());
+    core.abandon();
+    let rest = Sent::full().put(APP, "k1", backend("app")).apply(&mut core, 2);
+    assert!(rest.root.binds.is_empty(), "the part before the loss is gone");
+    assert!(first().take(&mut core, 3).is_none());
+    let commit = Sent::default().put(APP, "k1", backend("app")).apply(&mut core, 3);
+    assert_eq!((commit.root.binds.len(), core.have().len()), (1, 3));
+}
+
+#[test]
+fn a_part_of_another_transaction_breaks_the_contract() {
+    let mut core = core();
+    assert!(Sent::full().part().take(&mut core, 1).is_none());
+    assert!(core.take(Update::at(Position { epoch: 1, generation: 2 }), NOW).is_err());
+}
+
+#[test]
+fn a_bad_resource_harms_itself_only_and_keeps_its_last_good_version() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    let commit =
+        Sent::default().broken("route", ROUTE).put(OTHER, "k2", backend("other")).apply(&mut core, 2);
+    assert_eq!(reasons(&commit), [("route", "Malformed")]);
+    assert!(reached(&commit.root, "/x").is_some());
+    assert_eq!(core.have()["route/HTTPRoute/shop/r"].as_ref(), "r1");
+    assert_eq!(core.have()["backend/Service/shop/other/80"].as_ref(), "k2");
+}
+
+#[test]
+fn a_full_transaction_deletes_what_it_does_not_name_and_keeps_what_it_names() {
+    let mut core = core();
+    gateway().put(OTHER, "k2", backend("other")).apply(&mut core, 1);
+    let again = Sent::full()
+        .keep("bind", BIND)
+        .keep("listener", LISTENER)
+        .keep("endpoints", APP)
+        .keep("backend", APP);
+    let commit = again.broken("route", ROUTE).apply(&mut core, 2);
+    assert!(reached(&commit.root, "/").is_some(), "a refused version still names the Route");
+    assert!(!core.have().contains_key("backend/Service/shop/other/80"));
+    let commit = Sent::full().keep("bind", BIND).apply(&mut core, 3);
+    assert!(find(&commit.root, "/").is_none() && commit.root.binds.len() == 1);
+    assert_eq!(commit.root.changed.gone.len(), 2);
+    assert_eq!(commit.root.stats.iter().count(), 1, "only the bind's own counters are left");
+}
+
+#[test]
+fn what_is_not_held_cannot_be_kept() {
+    let commit = Sent::full().keep("backend", APP).apply(&mut core(), 1);
+    assert_eq!(reasons(&commit), [("backend", "BaseMismatch")]);
+}
+
+#[test]
+fn an_endpoint_that_stays_keeps_its_state_and_counters() {
+    let mut core = core();
+    let before = gateway().apply(&mut core, 1);
+    let state = Arc::clone(&reached(&before.root, "/").unwrap().endpoints[1]);
+    let mut delta = Sent::default();
+    delta.deltas.push((APP, "e1", "e2", vec![endpoint(3)], vec!["uid1|10.0.0.1|80|TCP"]));
+    let commit = delta.apply(&mut core, 2);
+    let after = reached(&commit.root, "/").unwrap();
+    assert_eq!(pods(after), ["shop/pod-2", "shop/pod-3"]);
+    assert!(Arc::ptr_eq(&after.endpoints[0], &state) && Arc::ptr_eq(&after.views[0].load, &state.load));
+    assert_eq!(commit.root.changed.gone.len(), 1);
+    assert_eq!(core.have()["endpoints/Service/shop/app/80"].as_ref(), "e2");
+    let whole = Sent::default().put(APP, "e3", endpoints([2, 4])).apply(&mut core, 3);
+    assert!(Arc::ptr_eq(&reached(&whole.root, "/").unwrap().endpoints[0], &state));
+}
+
+#[test]
+fn a_delta_from_another_base_changes_nothing() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    let mut delta = Sent::default();
+    delta.deltas.push((APP, "e0", "e2", vec![endpoint(3)], vec![]));
+    delta.deltas.push((OTHER, "e0", "e1", vec![], vec![]));
+    let commit = delta.apply(&mut core, 2);
+    assert_eq!(reasons(&commit), [("endpoints", "BaseMismatch"), ("endpoints", "BaseMismatch")]);
+    assert_eq!(reached(&commit.root, "/").unwrap().endpoints.len(), 2);
+    let mut invalid = Sent::default();
+    invalid.deltas.push((
+        APP,
+        "e1",
+        "e2",
+        vec![Endpoint { port: 0, ..endpoint(3) }],
+        vec!["uid1|10.0.0.1|80|TCP"],
+    ));
+    assert_eq!(reasons(&invalid.apply(&mut core, 3)), [("endpoints", "InvalidPort")]);
+    assert_eq!(core.have()["endpoints/Service/shop/app/80"].as_ref(), "e1");
+}
+
+#[test]
+fn an_endpoint_of_two_backends_is_one_state() {
+    let mut core = core();
+    let two = gateway().put(OTHER, "e1", endpoints([2])).put(OTHER, "k1", backend("other"));
+    let commit = two.apply(&mut core, 1);
+    let other = commit.root.backends.iter().find(|(_, state)| &*state.name == OTHER).unwrap().1;
+    assert!(Arc::ptr_eq(&other.endpoints[0], &reached(&commit.root, "/").unwrap().endpoints[1]));
+    let commit = Sent::default().remove("endpoints", OTHER).remove("backend", OTHER).apply(&mut core, 2);
+    assert!(commit.root.changed.gone.is_empty(), "the other Backend still has it");
+}
+
+#[test]
+fn routes_and_their_backends_appear_together_and_removals_come_last() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    let commit = Sent::default()
+        .remove("backend", APP)
+        .remove("endpoints", APP)
+        .put(OTHER, "k1", backend("other"))
+        .put(OTHER, "e1", endpoints([1]))
+        .put(ROUTE, "r2", route("/", OTHER))
+        .apply(&mut core, 2);
+    assert!(commit.rejected.is_empty());
+    let state = reached(&commit.root, "/").unwrap();
+    assert_eq!((&*state.name, state.endpoints.len()), (OTHER, 1));
+    assert_eq!(commit.root.changed.gone.len(), 1, "one endpoint moved along, the other one is gone");
+}
+
+#[test]
+fn a_route_waits_for_its_backend_with_its_last_good_version() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    let commit =
+        Sent::default().put(ROUTE, "r2", route("/", OTHER)).broken("backend", OTHER).apply(&mut core, 2);
+    assert_eq!(reasons(&commit), [("backend", "Malformed"), ("route", "MissingReference")]);
+    assert_eq!(&*reached(&commit.root, "/").unwrap().name, APP);
+    assert_eq!(core.have()["route/HTTPRoute/shop/r"].as_ref(), "r1");
+    let commit = Sent::default().put(OTHER, "k1", backend("other")).apply(&mut core, 3);
+    assert_eq!(&*reached(&commit.root, "/").unwrap().name, OTHER);
+    assert_eq!(core.have()["route/HTTPRoute/shop/r"].as_ref(), "r2");
+}
+
+#[test]
+fn a_new_route_without_its_backend_answers_500_until_it_comes() {
+    let mut core = core();
+    let new = Sent::full().put(BIND, "b1", bind()).put(LISTENER, "l1", listener(None)).put(
+        ROUTE,
+        "r1",
+        route("/", APP),
+    );
+    let commit = new.apply(&mut core, 1);
+    assert_eq!(reasons(&commit), [("route", "MissingReference")]);
+    assert!(find(&commit.root, "/").is_some() && reached(&commit.root, "/").is_none(), "500, not 404");
+    let table = Arc::clone(&commit.root.binds[&BIND.parse().unwrap()]);
+    let commit =
+        Sent::default().put(APP, "k1", backend("app")).put(APP, "e1", endpoints([1])).apply(&mut core, 2);
+    assert_eq!(reached(&commit.root, "/").unwrap().endpoints.len(), 1);
+    assert!(Arc::ptr_eq(&table, &commit.root.binds[&BIND.parse().unwrap()]), "no table was built again");
+}
+
+#[test]
+fn the_order_of_arrival_does_not_matter() {
+    let mut core = core();
+    Sent::default().put(ROUTE, "r1", route("/", APP)).apply(&mut core, 1);
+    Sent::default().put(LISTENER, "l1", listener(None)).apply(&mut core, 2);
+    Sent::default().put(APP, "e1", endpoints([1])).put(APP, "k1", backend("app")).apply(&mut core, 3);
+    let commit = Sent::default().put(BIND, "b1", bind()).apply(&mut core, 4);
+    assert!(reached(&commit.root, "/").is_some());
+    let commit = Sent::default().remove("bind", BIND).apply(&mut core, 5);
+    assert!(commit.root.binds.is_empty() && commit.binds_changed);
+    let commit = Sent::default().put(BIND, "b1", bind()).apply(&mut core, 6);
+    assert!(reached(&commit.root, "/").is_some());
+}
+
+#[test]
+fn a_changed_listener_takes_its_routes_along() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    let commit = Sent::default().put(LISTENER, "l2", listener(Some("other.test"))).apply(&mut core, 2);
+    assert!(find(&commit.root, "/").is_none(), "a.test is not other.test");
+    let commit = Sent::default().put(LISTENER, "l3", listener(Some("a.test"))).apply(&mut core, 3);
+    assert!(find(&commit.root, "/").is_some());
+    let commit = Sent::default().remove("listener", LISTENER).apply(&mut core, 4);
+    assert!(find(&commit.root, "/").is_none());
+    let commit = Sent::default().put(LISTENER, "l4", listener(None)).apply(&mut core, 5);
+    assert!(find(&commit.root, "/").is_some());
+}
+
+#[test]
+fn a_new_version_of_a_route_keeps_its_counters_and_a_removed_one_takes_them_along() {
+    let mut core = core();
+    let commit = gateway().apply(&mut core, 1);
+    find(&commit.root, "/").unwrap().stats.finished(0, 200, 5);
+    let commit = Sent::default().put(ROUTE, "r2", route("/new", APP)).apply(&mut core, 2);
+    let stats = &find(&commit.root, "/new").unwrap().stats;
+    assert_eq!(stats.requests(fairlead_balance::StatusClass::Success), 1);
+    let routes = |commit: &Commit| {
+        commit.root.stats.iter().filter(|(_, stats)| !stats.labels.route.is_empty()).count()
+    };
+    assert_eq!(routes(&commit), 1);
+    let commit = Sent::default().remove("route", ROUTE).apply(&mut core, 3);
+    assert_eq!(routes(&commit), 0);
+    assert_eq!(commit.root.changed.actions.len(), 1);
+}
+
+#[test]
+fn what_is_saved_makes_the_same_configuration_again() {
+    let mut core = core();
+    gateway().apply(&mut core, 7);
+    let mut delta = Sent::default();
+    delta.deltas.push((APP, "e1", "e2", vec![endpoint(3)], vec![]));
+    delta.apply(&mut core, 8);
+    let file = super::last_good::encode(core.position().unwrap(), &core.saved(), 0);
+    let read = super::last_good::decode(&file).unwrap();
+    let mut restarted = self::core();
+    let commit = restarted.take(read.update().unwrap(), NOW).unwrap().unwrap();
+    assert!(commit.rejected.is_empty());
+    assert_eq!(restarted.have(), core.have());
+    assert_eq!(restarted.position(), core.position());
+    assert_eq!(reached(&commit.root, "/").unwrap().endpoints.len(), 3);
+}
+
+#[test]
+fn an_unknown_kind_is_refused_alone() {
+    let mut core = core();
+    let commit = gateway().broken("certificate", "infra/tls").apply(&mut core, 1);
+    assert_eq!(reasons(&commit), [("certificate", "UnknownKind")]);
+    assert!(reached(&commit.root, "/").is_some());
+    assert_eq!(Kind::parse("certificate"), None);
+}
