@@ -6,6 +6,7 @@
 //!    (RFC 9110 §7.6.1).
 
 use httparse::Header;
+use memchr::memchr;
 
 use crate::head::{Field, FieldKind, HeadStorage, Span, Version};
 use crate::scan::Role;
@@ -49,7 +50,7 @@ impl Facts {
     }
 }
 
-/// Fills `storage` with the fields that httparse found in `buf`.
+/// Fills `storage` with the fields that httparse found in the head `buf`.
 pub(crate) fn digest(
     buf: &[u8],
     headers: &[Header<'_>],
@@ -59,13 +60,26 @@ pub(crate) fn digest(
 ) -> Result<Facts, Reason> {
     let mut facts = Facts::default();
     storage.fields.clear();
+    // Underscores are few, so they are looked up in the whole head rather than in each name.
+    let underscore_from = |at: usize| match role {
+        Role::Request => memchr(b'_', &buf[at..]).map_or(buf.len(), |found| at + found),
+        Role::Response => buf.len(),
+    };
+    let mut underscore = underscore_from(0);
     for header in headers {
-        let kind = classify(header.name.as_bytes(), role);
-        // Names that are known whole have none.
-        let open = matches!(kind, FieldKind::EndToEnd | FieldKind::Forwarding);
-        if role == Role::Request && open && header.name.bytes().any(|byte| byte == b'_') {
+        let (name, value) = (span(buf, header.name.as_bytes()), span(buf, header.value));
+        let start = name.start as usize;
+        // The one thing about line ends that httparse lets pass: LF alone. Here it would end the line before.
+        if !matches!(&buf[..start], [.., b'\r', b'\n']) {
+            return Err(Reason::BareLf);
+        }
+        if underscore < start {
+            underscore = underscore_from(start);
+        }
+        if underscore < name.end as usize {
             return Err(Reason::UnderscoreInFieldName);
         }
+        let kind = classify(header.name.as_bytes(), role);
         match kind {
             FieldKind::ContentLength => {
                 if facts.length.is_some() {
@@ -89,7 +103,7 @@ pub(crate) fn digest(
                 if facts.host.is_some() {
                     return Err(Reason::DuplicateHost);
                 }
-                facts.host = Some(span(buf, header.value));
+                facts.host = Some(value);
             }
             // HTTP/1.0 knows no expectations, so they are dropped unread (RFC 9110 §10.1.1).
             FieldKind::Expect if version == Version::Http11 => {
@@ -100,8 +114,10 @@ pub(crate) fn digest(
             }
             _ => {}
         }
-        let (name, value) = (span(buf, header.name.as_bytes()), span(buf, header.value));
         storage.fields.push(Field { name, value, kind });
+    }
+    if !buf.ends_with(b"\r\n\r\n") {
+        return Err(Reason::BareLf);
     }
     if facts.chunked && version == Version::Http10 {
         return Err(Reason::TransferEncodingInHttp10);
@@ -124,25 +140,28 @@ fn span(buf: &[u8], part: &[u8]) -> Span {
 fn classify(name: &[u8], role: Role) -> FieldKind {
     let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
     let request = role == Role::Request;
-    match name.len() {
-        2 if is(b"te") => FieldKind::HopByHop,
-        4 if request && is(b"host") => FieldKind::Host,
-        6 if request && is(b"expect") => FieldKind::Expect,
-        7 if is(b"upgrade") => FieldKind::Upgrade,
-        7 if is(b"trailer") => FieldKind::Trailer,
-        9 if request && (is(b"forwarded") || is(b"x-real-ip")) => FieldKind::Forwarding,
-        10 if is(b"connection") => FieldKind::Connection,
-        10 if is(b"keep-alive") => FieldKind::HopByHop,
-        14 if is(b"content-length") => FieldKind::ContentLength,
-        14 if is(b"http2-settings") => FieldKind::HopByHop,
-        15 if request && is(b"x-forwarded-for") => FieldKind::XForwardedFor,
-        16 if request && is(b"x-forwarded-host") => FieldKind::XForwardedHost,
-        16 if is(b"proxy-connection") => FieldKind::HopByHop,
-        17 if is(b"transfer-encoding") => FieldKind::TransferEncoding,
-        17 if request && is(b"x-forwarded-proto") => FieldKind::XForwardedProto,
-        18 if is(b"proxy-authenticate") => FieldKind::HopByHop,
-        19 if is(b"proxy-authorization") => FieldKind::HopByHop,
-        _ if request && is_forwarding(name) => FieldKind::Forwarding,
+    let Some(first) = name.first() else { return FieldKind::EndToEnd };
+    // Length and initial leave at most two names to compare.
+    match (name.len(), first.to_ascii_lowercase()) {
+        (2, b't') if is(b"te") => FieldKind::HopByHop,
+        (4, b'h') if request && is(b"host") => FieldKind::Host,
+        (6, b'e') if request && is(b"expect") => FieldKind::Expect,
+        (7, b'u') if is(b"upgrade") => FieldKind::Upgrade,
+        (7, b't') if is(b"trailer") => FieldKind::Trailer,
+        (9, b'f') if request && is(b"forwarded") => FieldKind::Forwarding,
+        (9, b'x') if request && is(b"x-real-ip") => FieldKind::Forwarding,
+        (10, b'c') if is(b"connection") => FieldKind::Connection,
+        (10, b'k') if is(b"keep-alive") => FieldKind::HopByHop,
+        (14, b'c') if is(b"content-length") => FieldKind::ContentLength,
+        (14, b'h') if is(b"http2-settings") => FieldKind::HopByHop,
+        (15, b'x') if request && is(b"x-forwarded-for") => FieldKind::XForwardedFor,
+        (16, b'x') if request && is(b"x-forwarded-host") => FieldKind::XForwardedHost,
+        (16, b'p') if is(b"proxy-connection") => FieldKind::HopByHop,
+        (17, b't') if is(b"transfer-encoding") => FieldKind::TransferEncoding,
+        (17, b'x') if request && is(b"x-forwarded-proto") => FieldKind::XForwardedProto,
+        (18, b'p') if is(b"proxy-authenticate") => FieldKind::HopByHop,
+        (19, b'p') if is(b"proxy-authorization") => FieldKind::HopByHop,
+        (_, b'x') if request && is_forwarding(name) => FieldKind::Forwarding,
         _ => FieldKind::EndToEnd,
     }
 }
@@ -150,7 +169,7 @@ fn classify(name: &[u8], role: Role) -> FieldKind {
 fn is_forwarding(name: &[u8]) -> bool {
     let begins =
         |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    matches!(name, [b'x' | b'X', b'-', ..]) && (begins(b"x-forwarded-") || begins(b"x-envoy-"))
+    begins(b"x-forwarded-") || begins(b"x-envoy-")
 }
 
 /// `1*DIGIT` below 2^63. No sign, list, blank, or leading zero: some implementation reads each of them otherwise.
@@ -194,6 +213,12 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn connection(value: &[u8], facts: &mut Facts) -> Result<(), Reason> {
+    if facts.options < MAX_OPTIONS && value.eq_ignore_ascii_case(b"keep-alive") {
+        // What most clients send.
+        facts.options += 1;
+        facts.keep_alive = true;
+        return Ok(());
+    }
     for option in value.split(|&byte| byte == b',').map(table::trim) {
         facts.options += 1;
         if facts.options > MAX_OPTIONS || !(option.is_empty() || table::all_token(option)) {

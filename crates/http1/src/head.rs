@@ -133,3 +133,51 @@ impl HeadStorage {
         self.values(buf, name).next()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        HeadCursor, HeadStorage, Limits, RequestContext, RequestEdits, RequestHead, ResponseEdits,
+        ResponseHead, Version,
+    };
+
+    #[test]
+    fn the_same_storage_serves_message_after_message_without_growth() {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nConnection: keep-alive\r\n\r\n";
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nC: 3\r\n\r\n";
+        let (mut storage, mut out) = (HeadStorage::new(), Vec::new());
+        let mut capacities = Vec::new();
+        for _ in 0..3 {
+            out.clear();
+            let mut cursor = HeadCursor::default();
+            let head =
+                RequestHead::parse(request, &mut cursor, &mut storage, &Limits::REQUEST).unwrap().unwrap();
+            head.write_to(request, &storage, &mut out, &RequestEdits::default()).unwrap();
+            assert_eq!(storage.fields().len(), 4);
+            assert_eq!(storage.value(request, b"b"), Some(&b"2"[..]));
+            out.clear();
+            let context = RequestContext::of(&head);
+            let head = ResponseHead::parse(answer, &mut cursor, &mut storage, context, &Limits::RESPONSE);
+            let head = head.unwrap().unwrap();
+            let delivery = head.delivery(Version::Http11);
+            let edits = ResponseEdits { client: Version::Http11, keep_alive: true, delivery, add: &[] };
+            head.write_to(answer, &storage, &mut out, &edits);
+            assert_eq!(storage.fields().len(), 2);
+            capacities.push((storage.fields.capacity(), out.capacity()));
+        }
+        assert_eq!(capacities[1], capacities[0]);
+        assert_eq!(capacities[2], capacities[0]);
+    }
+
+    #[test]
+    fn values_come_in_the_order_of_the_head_whatever_their_case() {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nx-a: 1\r\nX-A:2\r\nX-a: \r\nx-ab: 3\r\n\r\n";
+        let mut storage = HeadStorage::new();
+        RequestHead::parse(request, &mut HeadCursor::default(), &mut storage, &Limits::REQUEST)
+            .unwrap()
+            .unwrap();
+        let values: Vec<_> = storage.values(request, b"X-A").collect();
+        assert_eq!(values, [&b"1"[..], b"2", b""]);
+        assert_eq!(storage.value(request, b"missing"), None);
+    }
+}

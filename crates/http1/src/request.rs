@@ -90,36 +90,36 @@ impl RequestHead {
         storage: &mut HeadStorage,
         limits: &Limits,
     ) -> Result<Option<Self>, RequestError> {
+        // Nearly all heads are good and come whole: then one pass will do. What it refuses, and what is not whole,
+        // goes to the scan, which alone says why, and whose word does not depend on the packets.
+        if cursor.is_new()
+            && let Ok(head) = Self::read(&buf[..buf.len().min(limits.max_head)], storage, limits)
+        {
+            return Ok(Some(head));
+        }
         match cursor.advance(buf, Role::Request, limits) {
             Ok(None) => Ok(None),
-            Ok(Some(extent)) => match Self::read(buf, extent.start, extent.end, storage, limits) {
-                Ok(head) => Ok(Some(head)),
-                Err(reason) => Err(RequestError(reason)),
-            },
+            Ok(Some(end)) => Self::read(&buf[..end], storage, limits).map(Some).map_err(RequestError),
             Err(reason) => Err(RequestError(reason)),
         }
     }
 
-    /// Reads the complete head `buf[start..end]`.
-    fn read(
-        buf: &[u8],
-        start: usize,
-        end: usize,
-        storage: &mut HeadStorage,
-        limits: &Limits,
-    ) -> Result<Self, Reason> {
+    /// Reads the head at the start of `buf`. The reasons given are right where the scan has passed it.
+    fn read(buf: &[u8], storage: &mut HeadStorage, limits: &Limits) -> Result<Self, Reason> {
+        let start = Role::Request.first_line(buf);
         let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut []);
         let room = &mut headers[..limits.max_fields.min(MAX_FIELDS)];
-        let len = match parsed.parse_with_uninit_headers(&buf[start..end], room) {
-            Ok(httparse::Status::Complete(len)) => len,
+        let end = match parsed.parse_with_uninit_headers(&buf[start..], room) {
+            Ok(httparse::Status::Complete(len)) => start + len,
             Ok(httparse::Status::Partial) => return Err(Reason::InvalidRequestLine),
-            Err(error) => return Err(explain(error, &buf[start..end])),
+            Err(error) => return Err(explain(error, &buf[start..])),
         };
         let (Some(name), Some(uri), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
             return Err(Reason::InvalidRequestLine);
         };
-        if start + len != end {
+        // httparse passes over any number of empty lines.
+        if !buf[start..].starts_with(name.as_bytes()) {
             return Err(Reason::InvalidRequestLine);
         }
         if name.len() > MAX_METHOD {
@@ -137,7 +137,7 @@ impl RequestHead {
         let method_name = Span::new(start, start + name.len());
         let target = Span::new(start + name.len() + 1, start + name.len() + 1 + uri.len());
         let parts = target::parse(uri.as_bytes(), target.start as usize, method)?;
-        let facts = field::digest(buf, parsed.headers, storage, Role::Request, version)?;
+        let facts = field::digest(&buf[..end], parsed.headers, storage, Role::Request, version)?;
 
         if facts.host.is_none() && version == Version::Http11 {
             return Err(Reason::MissingHost);

@@ -53,16 +53,22 @@ impl ResponseHead {
         request: RequestContext,
         limits: &Limits,
     ) -> Result<Option<Self>, ResponseError> {
+        // As with requests: the scan is for heads that are broken or come in pieces.
+        if cursor.is_new()
+            && let Ok(head) = Self::read(&buf[..buf.len().min(limits.max_head)], storage, request, limits)
+        {
+            return Ok(Some(head));
+        }
         match cursor.advance(buf, Role::Response, limits) {
             Ok(None) => Ok(None),
-            Ok(Some(extent)) => match Self::read(&buf[..extent.end], storage, request, limits) {
-                Ok(head) => Ok(Some(head)),
-                Err(reason) => Err(ResponseError(reason)),
-            },
+            Ok(Some(end)) => {
+                Self::read(&buf[..end], storage, request, limits).map(Some).map_err(ResponseError)
+            }
             Err(reason) => Err(ResponseError(reason)),
         }
     }
 
+    /// Reads the head at the start of `buf`. The reasons given are right where the scan has passed it.
     fn read(
         buf: &[u8],
         storage: &mut HeadStorage,
@@ -73,11 +79,13 @@ impl ResponseHead {
         let mut parsed = httparse::Response::new(&mut []);
         let room = &mut headers[..limits.max_fields.min(MAX_FIELDS)];
         let config = httparse::ParserConfig::default();
-        match config.parse_response_with_uninit_headers(&mut parsed, buf, room) {
-            Ok(httparse::Status::Complete(len)) if len == buf.len() => {}
+        let end = match config.parse_response_with_uninit_headers(&mut parsed, buf, room) {
+            // httparse passes over empty lines; none may precede a response.
+            Ok(httparse::Status::Complete(len)) if buf.starts_with(b"HTTP/") => len,
             Ok(_) => return Err(Reason::InvalidStatusLine),
             Err(error) => return Err(explain(error, buf)),
-        }
+        };
+        let buf = &buf[..end];
         let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
             return Err(Reason::InvalidStatusLine);
         };
@@ -105,7 +113,7 @@ impl ResponseHead {
             version,
             framing,
             keep_alive: framing != Framing::UntilClose && status != 101 && facts.persists(version),
-            len: buf.len(),
+            len: end,
             reason: reason_span(buf),
         })
     }

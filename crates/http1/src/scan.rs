@@ -1,5 +1,5 @@
-//! Finds the end of a head, line by line, and refuses what no line of it may hold. It is the one pass over the bytes
-//! besides httparse's, which accepts bare LF and would read a head from its start again at every new packet.
+//! Finds the end of a head, line by line, and refuses what no line of it may hold. It serves heads that come in pieces,
+//! which httparse would read from the start again at every packet, and heads that are refused, to say why.
 //!
 //! Laws:
 //! 1. Each byte is looked at once, however many packets bring it.
@@ -31,23 +31,19 @@ pub(crate) enum Role {
     Response,
 }
 
-/// Where a complete head lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Extent {
-    /// 2 after the one empty line that may precede a request (RFC 9112 §2.2), else 0.
-    pub(crate) start: usize,
-    /// One past the empty line.
-    pub(crate) end: usize,
-}
-
 impl HeadCursor {
-    /// Goes on with the search in `buf`, which holds the head's bytes from the first.
+    /// Whether nothing of a head was searched yet.
+    pub(crate) fn is_new(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Goes on with the search in `buf`, which holds the head's bytes from the first. Gives the head's length.
     pub(crate) fn advance(
         &mut self,
         buf: &[u8],
         role: Role,
         limits: &Limits,
-    ) -> Result<Option<Extent>, Reason> {
+    ) -> Result<Option<usize>, Reason> {
         let found = self.search(buf, role, limits);
         if !matches!(found, Ok(None)) {
             *self = Self::default();
@@ -55,9 +51,9 @@ impl HeadCursor {
         found
     }
 
-    fn search(&mut self, buf: &[u8], role: Role, limits: &Limits) -> Result<Option<Extent>, Reason> {
+    fn search(&mut self, buf: &[u8], role: Role, limits: &Limits) -> Result<Option<usize>, Reason> {
         let within = &buf[..buf.len().min(limits.max_head)];
-        let start = if role == Role::Request && within.starts_with(b"\r\n") { 2 } else { 0 };
+        let start = role.first_line(within);
         let (mut line, mut checked) = (self.line as usize, self.checked as usize);
         if line > within.len() || checked > within.len() {
             // The caller gave fewer bytes than before: the cursor is not of this buffer.
@@ -77,7 +73,7 @@ impl HeadCursor {
             let Some(content) = content else { return Err(Reason::BareLf) };
             match content.first() {
                 None if line == start => return Err(role.empty_first_line()),
-                None => return Ok(Some(Extent { start, end: lf + 1 })),
+                None => return Ok(Some(lf + 1)),
                 Some(b' ' | b'\t') => return Err(Reason::FoldedLine),
                 Some(_) => {}
             }
@@ -112,6 +108,11 @@ fn check_line(
 }
 
 impl Role {
+    /// Where the first line begins: one empty line may precede a request (RFC 9112 §2.2).
+    pub(crate) fn first_line(self, buf: &[u8]) -> usize {
+        if self == Self::Request && buf.starts_with(b"\r\n") { 2 } else { 0 }
+    }
+
     const fn empty_first_line(self) -> Reason {
         match self {
             Self::Request => Reason::InvalidRequestLine,
@@ -124,18 +125,18 @@ impl Role {
 mod tests {
     use super::*;
 
-    fn scan(buf: &[u8]) -> Result<Option<Extent>, Reason> {
+    fn scan(buf: &[u8]) -> Result<Option<usize>, Reason> {
         HeadCursor::default().advance(buf, Role::Request, &Limits::REQUEST)
     }
 
     #[test]
     fn ends_at_the_empty_line_and_looks_no_further() {
-        assert_eq!(scan(b"GET / HTTP/1.1\r\na: b\r\n\r\n\0\n"), Ok(Some(Extent { start: 0, end: 24 })));
+        assert_eq!(scan(b"GET / HTTP/1.1\r\na: b\r\n\r\n\0\n"), Ok(Some(24)));
     }
 
     #[test]
     fn one_empty_line_may_precede_a_request_but_not_two_nor_any_a_response() {
-        assert_eq!(scan(b"\r\nA\r\n\r\n"), Ok(Some(Extent { start: 2, end: 7 })));
+        assert_eq!(scan(b"\r\nA\r\n\r\n"), Ok(Some(7)));
         assert_eq!(scan(b"\r\n\r\nA\r\n\r\n"), Err(Reason::InvalidRequestLine));
         let response = HeadCursor::default().advance(b"\r\nA\r\n\r\n", Role::Response, &Limits::RESPONSE);
         assert_eq!(response, Err(Reason::InvalidStatusLine));
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(cursor.advance(b"A\r", Role::Request, &Limits::REQUEST), Ok(None));
         assert_eq!(cursor.advance(b"A\r\n\r", Role::Request, &Limits::REQUEST), Ok(None));
         let end = cursor.advance(b"A\r\n\r\n", Role::Request, &Limits::REQUEST);
-        assert_eq!(end, Ok(Some(Extent { start: 0, end: 5 })));
+        assert_eq!(end, Ok(Some(5)));
         assert_eq!(cursor, HeadCursor::default());
     }
 

@@ -50,7 +50,7 @@ pub(crate) fn all_target(bytes: &[u8]) -> bool {
 
 /// Whether all bytes may stand in a value. Without an early exit, so that it is compiled to SIMD.
 pub(crate) fn all_value(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |good, &byte| good & is_value(byte))
+    bytes.iter().fold(0u8, |bad, &byte| bad | u8::from(!is_value(byte))) == 0
 }
 
 /// Without the optional whitespace around it (RFC 9110 §5.6.3).
