@@ -13,10 +13,16 @@
 //! 4. A table is a function of the Listeners and Routes in it, not of the order in which they came.
 //! 5. Paths are matched, forwarded and configured in one normal form ([`normalise_path`]).
 
+mod cow;
+mod hash;
+mod host;
 mod normalise;
+mod predicate;
 mod spec;
 mod table;
 
 pub use normalise::{Normalised, PathError, normalise_path};
-pub use spec::{Attachment, ListenerSpec, MatchSpec, PathMatch, RouteSpec, RuleSpec, SpecError};
+pub use spec::{
+    Attachment, ListenerSpec, MatchSpec, PathMatch, RouteSpec, RuleSpec, SpecError, check_hostname,
+};
 pub use table::{Editor, HeaderLookup, RequestView, Table};
