@@ -344,7 +344,7 @@ impl Worker {
     fn deadline(&self, active: &Active) -> Micros {
         let flow = &active.flow;
         match flow.phase {
-            Phase::Head | Phase::Drain | Phase::Linger => flow.until,
+            Phase::Head | Phase::Drain | Phase::Linger | Phase::Tunnel => flow.until,
             Phase::Relay => {
                 let stalls = flow.response.is_pending()
                     || !flow.request.received
@@ -353,7 +353,7 @@ impl Worker {
                 let left = if flow.response.stage == Stage::Waiting { flow.until } else { NEVER };
                 active.machine.next_deadline().min(stall).min(left)
             }
-            Phase::Tunnel | Phase::Closed { .. } => NEVER,
+            Phase::Closed { .. } => NEVER,
         }
     }
 
@@ -365,7 +365,8 @@ impl Worker {
             Phase::Head => self.refuse(key, &mut active, DEADLINE),
             Phase::Drain | Phase::Linger => active.flow.phase = Phase::Closed { reset: false },
             Phase::Relay => self.relay_deadline(key, &mut active),
-            Phase::Tunnel | Phase::Closed { .. } => {}
+            Phase::Tunnel => active.flow.phase = Phase::Closed { reset: true },
+            Phase::Closed { .. } => {}
         }
         self.drive_with(key, active);
     }

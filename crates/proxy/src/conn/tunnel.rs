@@ -4,7 +4,8 @@
 //! 1. Bytes pass unchanged and in order; what either side sent behind its head is part of the tunnel.
 //! 2. Each direction ends by itself: the end of one side is passed on once everything before it was.
 //! 3. WebSocket frame boundaries are tracked from the first byte, so that a drain can speak between two frames.
-//! 4. No deadline; no buffer while nothing moves.
+//! 4. No deadline while both directions are open; once one has ended, the other must not be idle for longer than an
+//!    idle client may. No buffer while nothing moves.
 
 use fairlead_http1::ws::Boundary;
 
@@ -13,6 +14,7 @@ use super::down::Progress;
 use super::socket::{ReadEnd, Socket};
 use super::state::{Active, Conn, Phase};
 use crate::exchange::{Event, Failure};
+use crate::timer::NEVER;
 use crate::worker::Worker;
 use crate::worker::slab::Key;
 
@@ -123,7 +125,8 @@ impl Worker {
         flow.tunnel.to_client.preload(flow.outbound.take());
         flow.tunnel.to_endpoint.preload(flow.inbound.take());
         flow.phase = Phase::Tunnel;
-        self.alarm(key, crate::timer::NEVER);
+        flow.until = NEVER;
+        self.alarm(key, NEVER);
     }
 
     pub(super) fn tunnel(&mut self, key: Key, active: &mut Active) -> Progress {
@@ -175,6 +178,11 @@ impl Worker {
             );
             flow.phase = Phase::Closed { reset: broken };
             return Progress::Wait;
+        }
+        if flow.tunnel.to_client.shut || flow.tunnel.to_endpoint.shut {
+            if moved || flow.until == NEVER {
+                flow.until = self.now + self.times.downstream_idle;
+            }
         }
         if moved { Progress::Moved } else { Progress::Wait }
     }

@@ -41,6 +41,13 @@ pub(super) struct Listening {
     _open: Arc<()>,
 }
 
+/// Connections handed to another worker that it has not shown yet.
+#[derive(Debug, Default)]
+pub(super) struct Handed {
+    seen: u64,
+    on_the_way: u64,
+}
+
 /// How accepting from a socket ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Backlog {
@@ -216,7 +223,19 @@ impl Worker {
         let drawn = self.rng.below(others) as usize;
         let other = if drawn >= self.index { drawn + 1 } else { drawn };
         let connections = |index: usize| self.shared.workers[index].stats.connections.get();
-        (connections(self.index) >= connections(other) + 2).then_some(other)
+        let (mine, theirs) = (connections(self.index), connections(other));
+        if self.handed.len() <= other {
+            self.handed.resize_with(other + 1, Default::default);
+        }
+        // What is on its way there is not in its gauge yet.
+        let handed = &mut self.handed[other];
+        handed.on_the_way = handed.on_the_way.saturating_sub(theirs.saturating_sub(handed.seen));
+        handed.seen = theirs;
+        if mine < theirs + handed.on_the_way + 2 {
+            return None;
+        }
+        handed.on_the_way += 1;
+        Some(other)
     }
 
     /// Makes a connection this worker's own; its permit is held already.

@@ -126,6 +126,7 @@ pub(crate) struct Worker {
     balancers: Vec<Option<Balancing>>,
     choices: Vec<Option<Choosing>>,
     listeners: Vec<Option<Listening>>,
+    handed: Vec<accept::Handed>,
     reserve: Option<std::fs::File>,
     /// Connections that had more to do than their turn allowed.
     again: Vec<Key>,
@@ -187,6 +188,7 @@ impl Worker {
             balancers: Vec::new(),
             choices: Vec::new(),
             listeners: Vec::new(),
+            handed: Vec::new(),
             reserve: accept::reserve(),
             again: Vec::new(),
             rung: Vec::new(),

@@ -84,7 +84,8 @@ impl Client {
 
     /// Sends a POST and reads its response.
     pub fn post(&mut self, path: &str, body: &[u8]) -> Response {
-        let head = format!("POST {path} HTTP/1.1\r\nhost: app.test\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: app.test\r\ncontent-length: {}\r\n\r\n", body.len());
         self.send([head.as_bytes(), body].concat());
         self.response("POST")
     }
@@ -122,5 +123,12 @@ impl Client {
     pub fn is_closed(&mut self) -> bool {
         let mut byte = [0; 1];
         !matches!(self.stream.read(&mut byte), Ok(1))
+    }
+}
+
+impl Client {
+    /// Whether a GET is answered with 200, where the connection may be refused.
+    pub fn try_get(&mut self) -> bool {
+        self.try_send("GET / HTTP/1.1\r\nhost: app.test\r\n\r\n") && self.response("GET").status == 200
     }
 }

@@ -8,7 +8,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-pub use backend::{Backend, Request, answer, text};
+pub use backend::{Backend, Reader, Request, answer, text};
 pub use client::{Client, Response};
 pub use world::{Proxy, config};
 
@@ -31,4 +31,9 @@ pub fn pause(millis: u64) {
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         std::thread::park_timeout(left);
     }
+}
+
+/// A reader over a connection that is also written to.
+pub fn reader(stream: &std::net::TcpStream) -> Reader {
+    Reader::new(stream.try_clone().unwrap())
 }

@@ -53,11 +53,8 @@ impl Proxy {
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         let workers = shared.workers.len();
-        let labels = RouteLabels {
-            route: "app".into(),
-            route_namespace: "default".into(),
-            ..RouteLabels::default()
-        };
+        let labels =
+            RouteLabels { route: "app".into(), route_namespace: "default".into(), ..RouteLabels::default() };
         let stats = Arc::new(RouteStats::new(labels, workers));
         let unheard = Arc::new(RouteStats::new(RouteLabels::default(), workers));
         let table = Arc::new(BindTable::new(address, table(&stats), unheard));
@@ -78,7 +75,9 @@ impl Proxy {
         proxy.publish(&[EMPTY]);
         for index in 0..workers {
             let shared = Arc::clone(&proxy.shared);
-            proxy.threads.push(std::thread::spawn(move || fairlead_proxy::internals::run_worker(&shared, index).unwrap()));
+            proxy.threads.push(std::thread::spawn(move || {
+                fairlead_proxy::internals::run_worker(&shared, index).unwrap()
+            }));
             let socket = socket.try_clone().unwrap();
             let open = Arc::clone(&proxy.open);
             let listen = ListenSocket { address, shard: 0, socket, open };
