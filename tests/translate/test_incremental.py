@@ -49,7 +49,7 @@ def play(lab: Lab, events: list[tuple[Object | int, int]]) -> None:
                     lab.proxy.apply(delta)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(events=_events)
 def test_all_deltas_add_up_to_the_full_snapshot(events: list[tuple[Object | int, int]]) -> None:
     lab = Lab(*START, settings=TranslateSettings(zone="z0"))
@@ -58,7 +58,7 @@ def test_all_deltas_add_up_to_the_full_snapshot(events: list[tuple[Object | int,
     lab.assert_full_agrees()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(events=_events, data=st.data())
 def test_the_order_of_events_does_not_matter(
     events: list[tuple[Object | int, int]], data: st.DataObject
@@ -74,7 +74,7 @@ def test_the_order_of_events_does_not_matter(
     assert other.proxy.findings == lab.proxy.findings
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(items=st.lists(objects, max_size=40))
 def test_any_set_of_objects_translates_totally_and_twice_alike(items: list[Object]) -> None:
     lab, again = Lab(*START, *items), Lab(*START, *items)
@@ -83,7 +83,7 @@ def test_any_set_of_objects_translates_totally_and_twice_alike(items: list[Objec
     assert lab.proxy.statuses == again.proxy.statuses
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(events=_events)
 def test_what_did_not_change_is_not_sent_again(events: list[tuple[Object | int, int]]) -> None:
     lab = Lab(*START)
