@@ -4,8 +4,8 @@ Laws:
 1. Every task has a name and lives in one TaskGroup: the failure of one ends the process, and the supervisor starts
    it again. The proxy serves on meanwhile.
 2. Nothing is streamed before everything required was listed and translated once.
-3. After each sync what has been read is taken out of the garbage collector's sight: a full collection of a big
-   installation would hold the loop for tens of milliseconds.
+3. What a sync has brought is taken out of the garbage collector's sight, and the first sync runs without it: a
+   full collection of a big installation holds the loop for tens of milliseconds, and finds nothing.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ from fairlead.status import StatusKeeper
 from fairlead.translate import CONTROLLER_NAME, AddressBook, Delta, TranslateSettings, Translator
 
 _STATUS_S = 0.5
+_FIRST_SYNC_S = 60.0
+"""How long the collector waits for the first sync: while nothing can be read, garbage must not grow for ever."""
 
 
 class Controller:
@@ -88,6 +90,8 @@ class Controller:
         api_server = admin.AdminServer(
             self._inventory, self._looking, instance=self._about, clock=self._clock
         )
+        gc.disable()
+        asyncio.get_running_loop().call_later(_FIRST_SYNC_S, gc.enable)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.run(self._paths.stream_socket), name="stream")
             tasks.create_task(api_server.run(self._paths.admin_socket), name="admin")
@@ -121,12 +125,11 @@ class Controller:
 
     def _on_settled(self) -> None:
         """The work after a sync is done."""
-        first = not self._store.is_open
-        if first:
-            gc.collect()
+        if not self._store.is_open:
             self._log.info("ready", source=self._settings.source, resources=len(self._store))
             self._server.open()
         gc.freeze()
+        gc.enable()
 
     def _told(self, event: stream.Event) -> None:
         self._inventory.told(event)

@@ -7,10 +7,9 @@ Laws:
 """
 
 from collections import deque
-from collections.abc import Iterable
 
 from fairlead.base import FairleadError
-from fairlead.snapshot import Endpoint, Endpoints, EndpointsDelta, encode_resource
+from fairlead.snapshot import Endpoint, Endpoints, EndpointsDelta, Kind, decode_resource, encode_resource
 
 _JOURNAL_CHANGES = 4096
 """Single upserts and removals that are remembered; a proxy further behind is cheaper served whole."""
@@ -25,18 +24,20 @@ class BaseUnknownError(FairleadError):
 class EndpointSet:
     """All endpoints of a Backend, with the recent changes that led here."""
 
-    def __init__(self, version: str, endpoints: Iterable[Endpoint]) -> None:
+    def __init__(self, version: str, body: bytes) -> None:
         self.hash = version
-        self._by_id = {endpoint.id: endpoint for endpoint in endpoints}
+        self._body: bytes | None = body
+        self._by_id: dict[str, Endpoint] | None = None
+        """Decoded at the first change: most Backends of a big installation are at rest."""
         self._journal: deque[EndpointsDelta] = deque()
         self._journal_changes = 0
-        self._body: bytes | None = None
 
     @property
     def body(self) -> bytes:
         """The canonical bytes; encoded when first asked for after a change."""
         if self._body is None:
-            ordered = tuple(self._by_id[key] for key in sorted(self._by_id))
+            by_id = self._decoded()
+            ordered = tuple(by_id[key] for key in sorted(by_id))
             self._body = encode_resource(Endpoints(endpoints=ordered))
         return self._body
 
@@ -44,16 +45,25 @@ class EndpointSet:
         """Moves from `delta.base` to `delta.hash`. Raises BaseUnknownError when this is not `delta.base`."""
         if delta.base != self.hash:
             raise BaseUnknownError(f"endpoints of {delta.name}: at {self.hash}, change from {delta.base}")
+        by_id = self._decoded()
         for endpoint in delta.upserts:
-            self._by_id[endpoint.id] = endpoint
+            by_id[endpoint.id] = endpoint
         for gone in delta.removals:
-            self._by_id.pop(gone, None)
+            by_id.pop(gone, None)
         self.hash = delta.hash
         self._body = None
         self._journal.append(delta)
         self._journal_changes += _changes(delta)
         while self._journal_changes > _JOURNAL_CHANGES and self._journal:
             self._journal_changes -= _changes(self._journal.popleft())
+
+    def _decoded(self) -> dict[str, Endpoint]:
+        if self._by_id is None:
+            resource = decode_resource(Kind.ENDPOINTS, self._body or b"")
+            if not isinstance(resource, Endpoints):
+                raise TypeError("not endpoints")
+            self._by_id = {endpoint.id: endpoint for endpoint in resource.endpoints}
+        return self._by_id
 
     def since(self, base: str) -> EndpointsDelta | None:
         """One delta from version `base` to now; None when the way is not known."""

@@ -30,12 +30,13 @@ from fairlead.snapshot import (
     Removal,
     Subscribe,
     Telemetry,
+    Update,
     Upsert,
     encode_frame,
 )
 from fairlead.stream._scope import Scope
 from fairlead.stream._store import Store
-from fairlead.stream._transaction import Transaction, key_of
+from fairlead.stream._transaction import frames, key_of
 
 
 class ProtocolError(FairleadError):
@@ -87,9 +88,9 @@ Event = Greeted | Adopted | FactsLearnt | Measured | Gone
 
 class _InFlight(msgspec.Struct, frozen=True):
     position: Position
-    sent: dict[Key, str]
     by_delta: frozenset[Key]
     kept: frozenset[Key]
+    """Named without a body."""
 
 
 class Session:
@@ -160,8 +161,7 @@ class Session:
             return iter((frame,))
         if self._in_flight is not None or not self._store.is_open:
             return None
-        transaction = self._full() if self._full_due else self._changes()
-        return transaction.frames() if transaction is not None else None
+        return self._full() if self._full_due else self._changes()
 
     def _hello(self, hello: Hello) -> None:
         if self._scope is not None:
@@ -185,19 +185,20 @@ class Session:
         if sent is None or ack.position != sent.position:
             raise ProtocolError(f"an ack of {ack.position}, which is not awaited")
         self._in_flight = None
-        for key in sent.sent:
-            self._refused.pop(key, None)
         for rejection in ack.rejected:
             key = Key(rejection.kind, rejection.name)
-            if key in sent.by_delta:
-                self._known[key] = ""
-                self._dirty.add(key)
-            elif key in sent.kept:
+            if key in sent.kept:
                 self._known.pop(key, None)
                 self._dirty.add(key)
-            elif key in sent.sent:
-                self._refused[key] = (sent.sent[key], rejection)
-                self._known[key] = ""
+                continue
+            version = self._known.get(key)
+            if version is None:
+                continue
+            self._known[key] = ""  # some version, if any
+            if key in sent.by_delta:
+                self._dirty.add(key)
+            else:
+                self._refused[key] = (version, rejection)
         self._adopt(ack.position)
 
     def _adopt(self, position: Position) -> None:
@@ -218,29 +219,36 @@ class Session:
         if before is not None and self._visible is not None:
             self._dirty |= before ^ self._visible
 
-    def _full(self) -> Transaction:
+    def _full(self) -> Iterator[bytes]:
         self._look()
-        store, upserts, had = self._store, [], self._known
-        self._known = {}
-        for key in store:
+        store, had, known = self._store, self._known, {}
+        upserts: list[Upsert] = []
+        kept: set[Key] = set()
+        for key in store if self._visible is None else self._visible:
             version = store.get(key)
-            if version is None or not self._sees(key):
+            if version is None:
                 continue
             have = had.get(key)
             if have is not None and (have == version.hash or store.is_tentative(key)):
                 upserts.append(Upsert(kind=key.kind, name=key.name, hash=have))
-                self._known[key] = have
+                known[key] = have
+                kept.add(key)
             else:
-                upserts.append(self._whole(key, version.hash, version.body))
+                upserts.append(Upsert(kind=key.kind, name=key.name, hash=version.hash, body=version.body))
+                known[key] = version.hash
+                if store.is_tentative(key):
+                    self._own_tentative.add(key)
         for key, have in had.items():
-            if key not in self._known and store.keeps_unnamed(key.kind):
+            if key not in known and store.keeps_unnamed(key.kind):
                 upserts.append(Upsert(kind=key.kind, name=key.name, hash=have))
-                self._known[key] = have
+                known[key] = have
+                kept.add(key)
                 self._unnamed.add(key)
+        self._known = known
         self._full_due = False
-        return self._launch(full=True, upserts=upserts, endpoints=[], removals=[])
+        return self._launch(Update(position=self._position(), full=True, upserts=tuple(upserts)), kept)
 
-    def _changes(self) -> Transaction | None:
+    def _changes(self) -> Iterator[bytes] | None:
         if self._dirty:
             self._look()
         upserts: list[Upsert] = []
@@ -257,7 +265,14 @@ class Session:
                 case Removal():
                     removals.append(item)
         if upserts or endpoints or removals:
-            return self._launch(full=False, upserts=upserts, endpoints=endpoints, removals=removals)
+            update = Update(
+                position=self._position(),
+                upserts=tuple(upserts),
+                endpoints=tuple(endpoints),
+                removals=tuple(removals),
+                event_ms=self._event_ms,
+            )
+            return self._launch(update)
         self._event_ms = None
         if self._adopted is not None and self._adopted != self._position():
             # What changed is not for this proxy: it serves the position without being told.
@@ -284,33 +299,16 @@ class Session:
         if have is not None and store.is_tentative(key) and key not in self._own_tentative:
             return None
         if have and (delta := store.endpoints_since(key, have)) is not None:
+            self._refused.pop(key, None)
             self._known[key] = delta.hash
             return delta
-        return self._whole(key, version.hash, version.body)
+        self._refused.pop(key, None)
+        self._known[key] = version.hash
+        (self._own_tentative.add if store.is_tentative(key) else self._own_tentative.discard)(key)
+        return Upsert(kind=key.kind, name=key.name, hash=version.hash, body=version.body)
 
-    def _whole(self, key: Key, version: str, body: bytes) -> Upsert:
-        self._known[key] = version
-        (self._own_tentative.add if self._store.is_tentative(key) else self._own_tentative.discard)(key)
-        return Upsert(kind=key.kind, name=key.name, hash=version, body=body)
-
-    def _launch(
-        self,
-        *,
-        full: bool,
-        upserts: list[Upsert],
-        endpoints: list[EndpointsDelta],
-        removals: list[Removal],
-    ) -> Transaction:
-        sent = {Key(item.kind, item.name): item.hash for item in upserts}
-        by_delta = {Key(Kind.ENDPOINTS, item.name): item.hash for item in endpoints}
-        kept = frozenset(Key(item.kind, item.name) for item in upserts if item.body is None)
-        self._in_flight = _InFlight(self._position(), sent | by_delta, frozenset(by_delta), kept)
-        event_ms, self._event_ms = self._event_ms, None
-        return Transaction(
-            position=self._position(),
-            full=full,
-            upserts=tuple(upserts),
-            endpoints=tuple(endpoints),
-            removals=tuple(removals),
-            event_ms=event_ms,
-        )
+    def _launch(self, update: Update, kept: Iterable[Key] = ()) -> Iterator[bytes]:
+        by_delta = frozenset(Key(Kind.ENDPOINTS, item.name) for item in update.endpoints)
+        self._in_flight = _InFlight(update.position, by_delta, frozenset(kept))
+        self._event_ms = None
+        return frames(update)

@@ -20,7 +20,6 @@ from fairlead.snapshot import (
     Key,
     Kind,
     Rejection,
-    decode_resource,
     encode_resource,
 )
 from fairlead.stream._endpoints import BaseUnknownError, EndpointSet
@@ -119,10 +118,10 @@ class Store:
         if rejection is not None:
             self._refused[key] = rejection
             if key.kind is Kind.ENDPOINTS:
-                self._refused_endpoints[key] = _endpoint_set(encoded.hash, encoded.body)
+                self._refused_endpoints[key] = EndpointSet(encoded.hash, encoded.body)
             return changed and held is not None
         is_set = key.kind is Kind.ENDPOINTS
-        self._admit(key, _endpoint_set(encoded.hash, encoded.body) if is_set else encoded)
+        self._admit(key, EndpointSet(encoded.hash, encoded.body) if is_set else encoded)
         return True
 
     def _apply(self, delta: EndpointsDelta) -> bool:
@@ -142,7 +141,7 @@ class Store:
         news = Endpoints(endpoints=tuple(sorted(delta.upserts, key=lambda endpoint: endpoint.id)))
         rejection = self._validate(key, encode_resource(news)) if delta.upserts else None
         if rejection is not None:
-            wanted = _endpoint_set(held.hash, held.body)
+            wanted = EndpointSet(held.hash, held.body)
             wanted.apply(delta)
             self._refused_endpoints[key] = wanted
             self._refused[key] = rejection
@@ -154,10 +153,3 @@ class Store:
         self._versions[key] = version
         self._refused.pop(key, None)
         self._refused_endpoints.pop(key, None)
-
-
-def _endpoint_set(version: str, body: bytes) -> EndpointSet:
-    resource = decode_resource(Kind.ENDPOINTS, body)
-    if not isinstance(resource, Endpoints):
-        raise TypeError("not endpoints")
-    return EndpointSet(version, resource.endpoints)

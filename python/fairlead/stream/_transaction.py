@@ -8,60 +8,51 @@ Laws:
 
 from collections.abc import Iterator
 
-import msgspec
-
-from fairlead.snapshot import EndpointsDelta, Key, Kind, Position, Removal, Update, Upsert, encode_frame
+from fairlead.snapshot import EndpointsDelta, Key, Kind, Removal, Update, Upsert, encode_frame
 
 FRAME_BYTES = 1 << 20
 """What a frame may hold; small enough that the proxy reads it in one turn of its control thread."""
 
 _OVERHEAD = 96
 _ENDPOINT_BYTES = 256
-_ORDER = {kind: number for number, kind in enumerate(Kind)}
 
 Item = Upsert | EndpointsDelta | Removal
 
 
-class Transaction(msgspec.Struct, frozen=True, kw_only=True):
-    """What one update holds; bodies are shared with the Store, so that holding it costs little."""
+def frames(update: Update) -> Iterator[bytes]:
+    """The whole transaction in parts, each encoded when it is asked for; bodies are shared until then."""
+    part: list[Item] = []
+    size = 0
+    for item in _items(update):
+        weight = _size(item)
+        if part and size + weight > FRAME_BYTES:
+            yield _frame(update, part, more=True)
+            part, size = [], 0
+        part.append(item)
+        size += weight
+    yield _frame(update, part, more=False)
 
-    position: Position
-    full: bool
-    upserts: tuple[Upsert, ...]
-    endpoints: tuple[EndpointsDelta, ...]
-    removals: tuple[Removal, ...]
-    event_ms: int | None
 
-    def frames(self) -> Iterator[bytes]:
-        """The frames, each encoded when it is asked for."""
-        part: list[Item] = []
-        size = 0
-        for item in self._items():
-            weight = _size(item)
-            if part and size + weight > FRAME_BYTES:
-                yield self._frame(part, more=True)
-                part, size = [], 0
-            part.append(item)
-            size += weight
-        yield self._frame(part, more=False)
+def _items(update: Update) -> Iterator[Item]:
+    for kind in Kind:
+        yield from (item for item in update.upserts if item.kind is kind)
+    yield from update.endpoints
+    for kind in reversed(Kind):
+        yield from (item for item in update.removals if item.kind is kind)
 
-    def _items(self) -> Iterator[Item]:
-        yield from sorted(self.upserts, key=lambda item: _ORDER[item.kind])
-        yield from self.endpoints
-        yield from sorted(self.removals, key=lambda item: -_ORDER[item.kind])
 
-    def _frame(self, part: list[Item], *, more: bool) -> bytes:
-        return encode_frame(
-            Update(
-                position=self.position,
-                full=self.full,
-                more=more,
-                upserts=tuple(item for item in part if isinstance(item, Upsert)),
-                endpoints=tuple(item for item in part if isinstance(item, EndpointsDelta)),
-                removals=tuple(item for item in part if isinstance(item, Removal)),
-                event_ms=self.event_ms,
-            )
+def _frame(update: Update, part: list[Item], *, more: bool) -> bytes:
+    return encode_frame(
+        Update(
+            position=update.position,
+            full=update.full,
+            more=more,
+            upserts=tuple(item for item in part if isinstance(item, Upsert)),
+            endpoints=tuple(item for item in part if isinstance(item, EndpointsDelta)),
+            removals=tuple(item for item in part if isinstance(item, Removal)),
+            event_ms=update.event_ms,
         )
+    )
 
 
 def _size(item: Item) -> int:
