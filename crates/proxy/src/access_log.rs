@@ -45,14 +45,14 @@ impl LogBuffer {
 
 /// A worker's end.
 #[derive(Debug, Default)]
-pub struct LogWriter {
+pub(crate) struct LogWriter {
     lines: Vec<u8>,
     count: u64,
 }
 
 impl LogWriter {
     /// Formats one record. What does not fit is dropped and counted in `buffer`.
-    pub fn write(&mut self, record: &AccessRecord<'_>, buffer: &LogBuffer) {
+    pub(crate) fn write(&mut self, record: &AccessRecord<'_>, buffer: &LogBuffer) {
         if self.lines.len() >= CAPACITY {
             buffer.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -62,7 +62,7 @@ impl LogWriter {
     }
 
     /// Hands the lines over, once per turn; true if nothing is left here.
-    pub fn flush(&mut self, buffer: &LogBuffer) -> bool {
+    pub(crate) fn flush(&mut self, buffer: &LogBuffer) -> bool {
         if self.lines.is_empty() {
             return true;
         }
@@ -82,54 +82,54 @@ impl LogWriter {
 
 /// One finished exchange. Bytes are as the peer sent them.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct AccessRecord<'a> {
+pub(crate) struct AccessRecord<'a> {
     /// Unix time in milliseconds of the request's first byte.
-    pub start_ms: i64,
+    pub(crate) start_ms: i64,
     /// The method.
-    pub method: &'a [u8],
+    pub(crate) method: &'a [u8],
     /// The target's path and query.
-    pub path: &'a [u8],
+    pub(crate) path: &'a [u8],
     /// `HTTP/1.1`.
-    pub protocol: &'a str,
+    pub(crate) protocol: &'a str,
     /// The status sent; 0 if none was.
-    pub response_code: u16,
+    pub(crate) response_code: u16,
     /// Envoy's letters, comma separated; `-` for none.
-    pub response_flags: &'a str,
+    pub(crate) response_flags: &'a str,
     /// A stable code.
-    pub response_code_details: &'a str,
+    pub(crate) response_code_details: &'a str,
     /// Body bytes from the client.
-    pub bytes_received: u64,
+    pub(crate) bytes_received: u64,
     /// Body bytes to the client.
-    pub bytes_sent: u64,
+    pub(crate) bytes_sent: u64,
     /// Microseconds from the first byte to the last.
-    pub duration_us: u64,
+    pub(crate) duration_us: u64,
     /// The endpoint that answered.
-    pub upstream_host: Option<SocketAddr>,
+    pub(crate) upstream_host: Option<SocketAddr>,
     /// The Backend's name.
-    pub upstream_cluster: Option<&'a str>,
+    pub(crate) upstream_cluster: Option<&'a str>,
     /// The request's `Host`.
-    pub authority: &'a [u8],
+    pub(crate) authority: &'a [u8],
     /// The request's `User-Agent`.
-    pub user_agent: &'a [u8],
+    pub(crate) user_agent: &'a [u8],
     /// The request's `X-Request-Id`.
-    pub request_id: &'a [u8],
+    pub(crate) request_id: &'a [u8],
     /// The request's `X-Forwarded-For`, as it came.
-    pub forwarded_for: &'a [u8],
+    pub(crate) forwarded_for: &'a [u8],
     /// The client.
-    pub downstream_remote_address: Option<SocketAddr>,
+    pub(crate) downstream_remote_address: Option<SocketAddr>,
     /// The bind.
-    pub downstream_local_address: Option<SocketAddr>,
+    pub(crate) downstream_local_address: Option<SocketAddr>,
     /// `NAMESPACE/NAME` of the Route, and the Rule's place.
-    pub route: Option<(&'a str, &'a str, u16)>,
+    pub(crate) route: Option<(&'a str, &'a str, u16)>,
     /// Attempts made.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// Why the last endpoint was picked.
-    pub lb_reason: &'a str,
+    pub(crate) lb_reason: &'a str,
 }
 
 impl AccessRecord<'_> {
     /// Appends the record as one line.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
         let mut line = Line { out, first: true };
         line.name("start_time");
         line.quoted(|out| write_time(self.start_ms, out));
@@ -276,7 +276,7 @@ mod tests {
     fn line(record: &AccessRecord<'_>) -> serde_json::Value {
         let mut out = Vec::new();
         record.write_json(&mut out);
-        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
+        assert_eq!(memchr::memchr_iter(b'\n', &out).count(), 1, "one line");
         serde_json::from_slice(&out).unwrap()
     }
 

@@ -58,6 +58,7 @@ impl Default for ProxyConfig {
 }
 
 /// Milliseconds; 0 means no limit.
+#[expect(clippy::struct_field_names, reason = "the unit belongs to the name")]
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimeoutsConfig {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// How much attention a line asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     /// Good to know.
     Info,
     /// Something is worse than it should be.
@@ -20,14 +20,14 @@ pub enum Level {
 }
 
 /// Milliseconds since the Unix epoch.
-pub fn unix_ms() -> i64 {
+pub(crate) fn unix_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Writes one line. A stderr that cannot be written to is nothing that could be reported.
-pub fn say(level: Level, event: &str, fields: &[(&str, &dyn Display)]) {
+pub(crate) fn say(level: Level, event: &str, fields: &[(&str, &dyn Display)]) {
     let mut line = Map::new();
     let level = match level {
         Level::Info => "info",

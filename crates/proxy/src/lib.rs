@@ -32,6 +32,7 @@ pub use run::run;
 /// What the data path's integration tests build a proxy from: a root of their own and workers. No interface to rely on.
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::run::{Running, start};
     pub use crate::shared::*;
     pub use crate::worker::run as run_worker;
 }

@@ -1,5 +1,6 @@
 //! Starts the threads and waits for them.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,20 +32,30 @@ pub fn run(config: ProxyConfig) -> i32 {
     }
 }
 
-struct Running {
+/// The threads of a proxy.
+#[derive(Debug)]
+pub struct Running {
+    health: SocketAddr,
     shared: Arc<Shared>,
     panicked: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
 }
 
-fn start(config: ProxyConfig) -> std::io::Result<Running> {
+/// Starts the proxy's threads.
+pub fn start(config: ProxyConfig) -> std::io::Result<Running> {
     let shared = Shared::new(config);
     let sockets = Sockets::from_environment(shared.workers.len());
     let health = Health::new(Arc::clone(&shared))?;
     let control = Control::new(Arc::clone(&shared), sockets)?;
     announce(&shared, &health)?;
-    let mut running = Running { shared, panicked: Arc::default(), workers: Vec::new(), others: Vec::new() };
+    let mut running = Running {
+        health: health.address(),
+        shared,
+        panicked: Arc::default(),
+        workers: Vec::new(),
+        others: Vec::new(),
+    };
     running.others.push(running.spawn("fairlead-health".to_owned(), move |_| health.run())?);
     running.others.push(running.spawn("fairlead-log".to_owned(), access_log::drain_to_stdout)?);
     for index in 0..running.shared.workers.len() {
@@ -101,7 +112,18 @@ impl Running {
         })
     }
 
-    fn wait(self) -> i32 {
+    /// What the threads share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Where health is served.
+    pub fn health(&self) -> SocketAddr {
+        self.health
+    }
+
+    /// Waits until the proxy has stopped; gives the exit code.
+    pub fn wait(self) -> i32 {
         for worker in self.workers {
             let _ = worker.join();
         }

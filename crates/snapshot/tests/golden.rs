@@ -1,5 +1,7 @@
 //! The golden frames, as Python wrote them (`tests/snapshot/test_golden.py`): read, and written back to the byte.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::path::PathBuf;
 
 use fairlead_snapshot::{

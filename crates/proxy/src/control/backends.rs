@@ -115,13 +115,13 @@ impl Backends {
             endpoints.endpoints.into_iter().map(|endpoint| member(registry, endpoint, now)).collect();
         let held = HeldEndpoints { hash: version.hash, body: Some(version.body), members };
         let before = self.touch(name).endpoints.replace(held);
-        self.release_all(before);
+        self.release_all(before.as_ref());
     }
 
     pub(super) fn remove_endpoints(&mut self, name: &Arc<str>) {
         if self.endpoints_hash(name).is_some() {
             let before = self.touch(name).endpoints.take();
-            self.release_all(before);
+            self.release_all(before.as_ref());
         }
     }
 
@@ -242,8 +242,8 @@ impl Backends {
         self.entry(name)
     }
 
-    fn release_all(&mut self, before: Option<HeldEndpoints>) {
-        for member in before.iter().flat_map(|held| &held.members) {
+    fn release_all(&mut self, before: Option<&HeldEndpoints>) {
+        for member in before.into_iter().flat_map(|held| &held.members) {
             self.registry.release(&member.state);
         }
     }

@@ -162,7 +162,7 @@ impl Core {
                     self.routing.put_listener(&mut self.backends, &key.name, version, listener);
                 }
                 Resource::Endpoints(endpoints) => {
-                    self.backends.put_endpoints(&key.name, version, endpoints, now)
+                    self.backends.put_endpoints(&key.name, version, endpoints, now);
                 }
                 Resource::Backend(backend) => self.backends.put(&key.name, version, backend),
                 Resource::Route(route) => routes.push((key.name, version, route)),

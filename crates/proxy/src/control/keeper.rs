@@ -4,7 +4,7 @@
 //! 1. The control thread alone decides what is written, at most once a second and only when something changed.
 //! 2. Of several versions that wait the newest is written. What waits at a graceful stop is still written.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -77,7 +77,7 @@ impl Keeper {
     }
 }
 
-fn write_all(path: &PathBuf, versions: &Receiver<Version>, shared: &Shared) {
+fn write_all(path: &Path, versions: &Receiver<Version>, shared: &Shared) {
     while let Ok(mut version) = versions.recv() {
         while let Ok(newer) = versions.try_recv() {
             version = newer;

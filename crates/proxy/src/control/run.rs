@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use fairlead_balance::{Micros, SplitMix64};
 use fairlead_snapshot::{
-    Ack, Facts, FromProxy, Hello, Reason, SCHEMA, ToProxy, Update, decode_to_proxy, encode_from_proxy,
+    Ack, Facts, FromProxy, Hello, Reason, SCHEMA, Tag, ToProxy, Update, decode_to_proxy, encode_from_proxy,
 };
 use mio::{Events, Poll, Token, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -268,7 +268,7 @@ impl Control {
             // After the facts: readiness looks at both.
             self.shared.control.adopted_root.set(done.generation);
             if done.connection == self.connection && done.connection > 0 {
-                let ack = Ack { position: done.position, rejected: done.rejected, tag: Default::default() };
+                let ack = Ack { position: done.position, rejected: done.rejected, tag: Tag::default() };
                 self.send(&encode_from_proxy(&FromProxy::Ack(ack)));
             }
         }
@@ -289,7 +289,7 @@ impl Control {
             position: self.core.position(),
             schema: SCHEMA,
             scope: self.shared.config.scope.clone(),
-            tag: Default::default(),
+            tag: Tag::default(),
         };
         self.send(&encode_from_proxy(&FromProxy::Hello(hello)));
         self.send_facts();
@@ -301,7 +301,7 @@ impl Control {
         for fact in binds.iter().filter(|fact| !fact.listening) {
             say(Level::Error, "bind failed", &[("bind", &fact.name), ("error", &fact.message)]);
         }
-        self.send(&encode_from_proxy(&FromProxy::Facts(Facts { binds, tag: Default::default() })));
+        self.send(&encode_from_proxy(&FromProxy::Facts(Facts { binds, tag: Tag::default() })));
     }
 
     fn send(&mut self, frame: &[u8]) {

@@ -1,7 +1,7 @@
 //! Counters of Endpoints, for a controller that subscribed to them.
 
 use fairlead_balance::{Micros, StatusClass};
-use fairlead_snapshot::{EndpointStats, FromProxy, Subscribe, Telemetry, encode_from_proxy};
+use fairlead_snapshot::{EndpointStats, FromProxy, Subscribe, Tag, Telemetry, encode_from_proxy};
 
 use super::backends::{Backends, Member};
 use crate::diagnostics::unix_ms;
@@ -41,8 +41,7 @@ impl Subscription {
         let members = backends.members(self.backends.as_deref());
         let endpoints =
             members.flat_map(|(name, members)| members.iter().map(|member| stats(name, member, now)));
-        let telemetry =
-            Telemetry { at_ms: unix_ms(), endpoints: endpoints.collect(), tag: Default::default() };
+        let telemetry = Telemetry { at_ms: unix_ms(), endpoints: endpoints.collect(), tag: Tag::default() };
         Some(encode_from_proxy(&FromProxy::Telemetry(telemetry)))
     }
 }

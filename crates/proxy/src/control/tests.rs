@@ -22,11 +22,14 @@ const LISTENER: &str = "infra/edge/http";
 const ROUTE: &str = "HTTPRoute/shop/r";
 const NOW: Micros = Micros(1_000_000);
 
+/// Name, base, hash, upserts, removals.
+type Delta = (&'static str, &'static str, &'static str, Vec<Endpoint>, Vec<&'static str>);
+
 /// An update that owns what it is made of.
 #[derive(Default)]
 struct Sent {
     upserts: Vec<(&'static str, String, String, Option<Vec<u8>>)>,
-    deltas: Vec<(&'static str, &'static str, &'static str, Vec<Endpoint>, Vec<&'static str>)>,
+    deltas: Vec<Delta>,
     removals: Vec<(&'static str, &'static str)>,
     full: bool,
     more: bool,
@@ -37,6 +40,7 @@ impl Sent {
         Self { full: true, ..Self::default() }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what is put is given away")]
     fn put(mut self, name: &str, hash: &str, resource: Resource) -> Self {
         let body = encode_resource(&resource);
         let kind = match resource {

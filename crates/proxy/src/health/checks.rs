@@ -1,5 +1,7 @@
 //! What `/livez` and `/readyz` look at.
 
+use std::fmt::Write;
+
 use fairlead_balance::Micros;
 
 use crate::shared::{Phase, Shared};
@@ -30,8 +32,9 @@ impl Report {
         let mut text = String::new();
         for (name, result) in &self.checks {
             match result {
-                Ok(()) => text.push_str(&format!("[+]{name} ok\n")),
-                Err(reason) => text.push_str(&format!("[-]{name} failed: {reason}\n")),
+                // Writing to a String cannot fail.
+                Ok(()) => drop(writeln!(text, "[+]{name} ok")),
+                Err(reason) => drop(writeln!(text, "[-]{name} failed: {reason}")),
             }
         }
         text.push_str(if self.ok() { "check passed\n" } else { "check failed\n" });
@@ -71,10 +74,8 @@ pub(super) fn ready(shared: &Shared) -> Report {
         }
     }
     let bound = listening > 0 || binds.is_empty();
-    report.add(
-        "listeners",
-        holds(bound, || binds.iter().map(|fact| format!("{}: {}; ", fact.name, fact.message)).collect()),
-    );
+    let reasons = || binds.iter().map(|fact| format!("{}: {}", fact.name, fact.message)).collect::<Vec<_>>();
+    report.add("listeners", holds(bound, || reasons().join("; ")));
     let running = shared.phase() == Phase::Running;
     report.add("not-draining", holds(running, || "the proxy is on its way out".to_owned()));
     report
