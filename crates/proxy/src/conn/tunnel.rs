@@ -179,10 +179,9 @@ impl Worker {
             flow.phase = Phase::Closed { reset: broken };
             return Progress::Wait;
         }
-        if flow.tunnel.to_client.shut || flow.tunnel.to_endpoint.shut {
-            if moved || flow.until == NEVER {
-                flow.until = self.now + self.times.downstream_idle;
-            }
+        let half = flow.tunnel.to_client.shut || flow.tunnel.to_endpoint.shut;
+        if half && (moved || flow.until == NEVER) {
+            flow.until = self.now + self.times.downstream_idle;
         }
         if moved { Progress::Moved } else { Progress::Wait }
     }

@@ -237,7 +237,8 @@ impl Worker {
     }
 
     fn timeout(&self) -> Duration {
-        if !self.again.is_empty() {
+        // The first turn looks at everything: nobody could wake this worker before.
+        if !self.again.is_empty() || self.cell().heartbeat() == Micros::ZERO {
             return Duration::ZERO;
         }
         // Between two turns the clock has moved on by the work done since; the ring is late by that much at most.

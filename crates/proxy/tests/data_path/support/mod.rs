@@ -1,6 +1,5 @@
 //! What the integration tests share: a proxy whose root is built directly through `shared`, backends in threads, and a
 //! blocking client. Everything is on loopback and bounded by [`PATIENCE`].
-#![allow(dead_code, reason = "each test file uses its part")]
 
 mod backend;
 mod client;
@@ -8,16 +7,16 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-pub use backend::{Backend, Reader, Request, answer, text};
-pub use client::{Client, Response};
-pub use world::{Proxy, config};
+pub(crate) use backend::{Backend, Reader, answer, text};
+pub(crate) use client::Client;
+pub(crate) use world::{Proxy, config};
 
 /// The longest that any wait may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `done`, for as long as [`PATIENCE`].
 #[track_caller]
-pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
@@ -26,7 +25,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// Lets time pass.
-pub fn pause(millis: u64) {
+pub(crate) fn pause(millis: u64) {
     let until = Instant::now() + Duration::from_millis(millis);
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         std::thread::park_timeout(left);
@@ -34,6 +33,6 @@ pub fn pause(millis: u64) {
 }
 
 /// A reader over a connection that is also written to.
-pub fn reader(stream: &std::net::TcpStream) -> Reader {
+pub(crate) fn reader(stream: &std::net::TcpStream) -> Reader {
     Reader::new(stream.try_clone().unwrap())
 }

@@ -1,11 +1,9 @@
 //! Bodies: large, slow, unread.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 
-use support::{Backend, Client, Proxy, answer, text};
+use crate::support::{self, Backend, Client, Proxy, answer, text};
 
 const LARGE: usize = 8 * 1024 * 1024;
 
@@ -56,7 +54,7 @@ fn a_client_that_does_not_read_stops_the_endpoint() {
         support::reader(&stream).request();
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").unwrap();
         let _ = stream.set_write_timeout(Some(std::time::Duration::from_secs(1)));
-        while let Ok(written) = stream.write(&[7; 65536]) {
+        while let Ok(written) = stream.write(&[7; 16384]) {
             count.fetch_add(written, Ordering::Relaxed);
         }
     });
@@ -141,7 +139,7 @@ fn an_early_answer_to_a_large_body_is_seen_before_the_connection_ends() {
         let mut reader = support::reader(&stream);
         reader.head().unwrap();
         stream.write_all(&answer("413 Content Too Large", &[], b"too much")).unwrap();
-        let mut sink = [0; 65536];
+        let mut sink = [0; 16384];
         while matches!(stream.read(&mut sink), Ok(count) if count > 0) {}
     });
     let proxy = Proxy::start(&[&backend]);

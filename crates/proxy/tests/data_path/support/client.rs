@@ -8,25 +8,25 @@ use super::backend::Reader;
 
 /// A response as a client read it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Response {
+pub(crate) struct Response {
     /// The status; 0 if the connection ended before a whole response.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Everything up to the empty line.
-    pub head: String,
+    pub(crate) head: String,
     /// The decoded body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Trailer lines.
-    pub trailers: String,
+    pub(crate) trailers: String,
 }
 
 impl Response {
     /// The body as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The value of a field.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
             key.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -35,14 +35,14 @@ impl Response {
 }
 
 /// One connection.
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     reader: Reader,
 }
 
 impl Client {
     /// Connects.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -52,38 +52,38 @@ impl Client {
     }
 
     /// Sends bytes.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
     /// Sends bytes; false if the connection is gone.
-    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// Ends our direction.
-    pub fn shutdown(&self) {
+    pub(crate) fn shutdown(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     /// The raw connection.
-    pub fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 
     /// The reader, for what is not a response.
-    pub fn reader(&mut self) -> &mut Reader {
+    pub(crate) fn reader(&mut self) -> &mut Reader {
         &mut self.reader
     }
 
     /// Sends a GET and reads its response.
-    pub fn get(&mut self, path: &str) -> Response {
+    pub(crate) fn get(&mut self, path: &str) -> Response {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: app.test\r\n\r\n"));
         self.response("GET")
     }
 
     /// Sends a POST and reads its response.
-    pub fn post(&mut self, path: &str, body: &[u8]) -> Response {
+    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Response {
         let head =
             format!("POST {path} HTTP/1.1\r\nhost: app.test\r\ncontent-length: {}\r\n\r\n", body.len());
         self.send([head.as_bytes(), body].concat());
@@ -91,14 +91,14 @@ impl Client {
     }
 
     /// Reads one head.
-    pub fn head(&mut self) -> Response {
+    pub(crate) fn head(&mut self) -> Response {
         let Some(head) = self.reader.head() else { return Response::default() };
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         Response { status, head, ..Response::default() }
     }
 
     /// Reads the response to a request of this method.
-    pub fn response(&mut self, method: &str) -> Response {
+    pub(crate) fn response(&mut self, method: &str) -> Response {
         let mut response = self.head();
         if response.status == 0 || method == "HEAD" || matches!(response.status, 100..=199 | 204 | 304) {
             return response;
@@ -120,7 +120,7 @@ impl Client {
     }
 
     /// Whether the server has closed, with nothing more to read.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         let mut byte = [0; 1];
         !matches!(self.stream.read(&mut byte), Ok(1))
     }
@@ -128,7 +128,7 @@ impl Client {
 
 impl Client {
     /// Whether a GET is answered with 200, where the connection may be refused.
-    pub fn try_get(&mut self) -> bool {
+    pub(crate) fn try_get(&mut self) -> bool {
         self.try_send("GET / HTTP/1.1\r\nhost: app.test\r\n\r\n") && self.response("GET").status == 200
     }
 }

@@ -1,11 +1,10 @@
 //! Requests and responses without incident.
 
-mod support;
-
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::atomic::Ordering;
 
-use support::{Backend, Client, Proxy, answer, text};
+use crate::support::{self, Backend, Client, Proxy, answer, text};
 
 #[test]
 fn a_get_is_proxied_and_the_connection_to_the_endpoint_is_kept() {
@@ -136,8 +135,8 @@ fn pipelined_requests_are_answered_in_order() {
     let mut client = Client::connect(proxy.address);
     let mut all = String::new();
     for index in 0..50 {
-        all += &format!("POST /{index} HTTP/1.1\r\nhost: app.test\r\ncontent-length: 3\r\n\r\nabc");
-        all += &format!("GET /{index}/g HTTP/1.1\r\nhost: app.test\r\n\r\n");
+        let fields = "HTTP/1.1\r\nhost: app.test\r\n";
+        write!(all, "POST /{index} {fields}content-length: 3\r\n\r\nabcGET /{index}/g {fields}\r\n").unwrap();
     }
     client.send(&all);
     for index in 0..50 {

@@ -1,7 +1,5 @@
 //! Attempts that fail: what is repeated, what never is, over real sockets.
 
-mod support;
-
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::{Backend, Client, Proxy, text};
+use crate::support::{self, Backend, Client, Proxy, text};
 
 /// An address that refuses connections.
 fn refusing() -> SocketAddr {

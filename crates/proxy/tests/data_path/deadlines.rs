@@ -1,14 +1,12 @@
 //! Deadlines: heads, idle connections, routes, clients that leave.
 
-mod support;
-
 use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::support::{self, Backend, Client, Proxy, text};
 use fairlead_balance::StatusClass;
 use fairlead_proxy::ProxyConfig;
-use support::{Backend, Client, Proxy, text};
 
 fn quick() -> ProxyConfig {
     let mut config = support::config();

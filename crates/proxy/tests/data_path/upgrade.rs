@@ -1,10 +1,8 @@
 //! Upgrade: a tunnel after 101, HTTP before and otherwise.
 
-mod support;
-
 use std::io::{Read, Write};
 
-use support::{Backend, Client, Proxy, text};
+use crate::support::{self, Backend, Client, Proxy, text};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nhost: app.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n\r\n";
 const SWITCH: &[u8] =

@@ -19,17 +19,17 @@ const APP: BackendSlot = BackendSlot(0);
 const EMPTY: BackendSlot = BackendSlot(1);
 
 /// One worker, no access log.
-pub fn config() -> ProxyConfig {
+pub(crate) fn config() -> ProxyConfig {
     ProxyConfig { workers: Some(1), access_log: false, ..ProxyConfig::default() }
 }
 
 /// A proxy with routes for `app.test`: `/` to the members, `/empty` to a Backend without any, `/invalid` to none,
 /// `/timed` with 300 ms for the request, `/hurried` with 300 ms for an attempt.
-pub struct Proxy {
-    pub shared: Arc<Shared>,
-    pub address: SocketAddr,
-    pub stats: Arc<RouteStats>,
-    pub open: Arc<()>,
+pub(crate) struct Proxy {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) address: SocketAddr,
+    pub(crate) stats: Arc<RouteStats>,
+    pub(crate) open: Arc<()>,
     policy: Policy,
     endpoints: Vec<Arc<EndpointState>>,
     /// Every Endpoint that ever was, for the gauges.
@@ -42,12 +42,12 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy in front of these backends.
-    pub fn start(members: &[&Backend]) -> Self {
+    pub(crate) fn start(members: &[&Backend]) -> Self {
         Self::with(config(), members)
     }
 
     /// The same with a configuration of its own.
-    pub fn with(config: ProxyConfig, members: &[&Backend]) -> Self {
+    pub(crate) fn with(config: ProxyConfig, members: &[&Backend]) -> Self {
         let shared = Shared::new(config);
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -76,7 +76,7 @@ impl Proxy {
         for index in 0..workers {
             let shared = Arc::clone(&proxy.shared);
             proxy.threads.push(std::thread::spawn(move || {
-                fairlead_proxy::internals::run_worker(&shared, index).unwrap()
+                fairlead_proxy::internals::run_worker(&shared, index).unwrap();
             }));
             let socket = socket.try_clone().unwrap();
             let open = Arc::clone(&proxy.open);
@@ -88,12 +88,12 @@ impl Proxy {
     }
 
     /// How endpoints are chosen from the next change on.
-    pub fn set_policy(&mut self, policy: Policy) {
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 
     /// Makes these addresses the Backend's members: those that stay keep their identity. Waits for the adoption.
-    pub fn set_members(&mut self, members: &[SocketAddr]) {
+    pub(crate) fn set_members(&mut self, members: &[SocketAddr]) {
         let now = self.shared.clock.now();
         let gone: Vec<_> =
             self.endpoints.iter().filter(|state| !members.contains(&state.address)).cloned().collect();
@@ -134,7 +134,7 @@ impl Proxy {
     }
 
     /// The record of the member at an address.
-    pub fn endpoint(&self, address: SocketAddr) -> &Arc<EndpointState> {
+    pub(crate) fn endpoint(&self, address: SocketAddr) -> &Arc<EndpointState> {
         self.all.iter().rfind(|state| state.address == address).unwrap()
     }
 
@@ -178,18 +178,18 @@ impl Proxy {
     }
 
     /// Waits until every worker reads the latest configuration.
-    pub fn adopted(&self) {
+    pub(crate) fn adopted(&self) {
         wait_until("adoption", || self.shared.adopted_by_all(self.version));
     }
 
     /// Requests in flight at all Endpoints, and in all workers.
-    pub fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         let endpoints: u64 = self.all.iter().map(|state| u64::from(state.load.in_flight())).sum();
         endpoints + self.shared.workers.iter().map(|cell| cell.stats.exchanges.get()).sum::<u64>()
     }
 
     /// Refusals of a code, over all workers.
-    pub fn refused(&self, reason: &str) -> u64 {
+    pub(crate) fn refused(&self, reason: &str) -> u64 {
         let count = |reasons: &fairlead_proxy::internals::ReasonCounters| {
             reasons.iter().filter(|(name, _)| *name == reason).map(|(_, count)| count).sum::<u64>()
         };
@@ -197,7 +197,7 @@ impl Proxy {
     }
 
     /// Waits for the workers to end by themselves.
-    pub fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         let threads = std::mem::take(&mut self.threads);
         wait_until("the workers' end", || threads.iter().all(JoinHandle::is_finished));
         for thread in threads {
@@ -206,7 +206,7 @@ impl Proxy {
     }
 
     /// Ends the test: all gauges must come to 0.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         wait_until("in-flight gauges at 0", || self.in_flight() == 0);
         self.shared.advance(Phase::Stopped);
         self.join();

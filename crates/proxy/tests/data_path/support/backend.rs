@@ -9,23 +9,23 @@ use super::PATIENCE;
 
 /// A request as a backend read it.
 #[derive(Clone, Debug, Default)]
-pub struct Request {
+pub(crate) struct Request {
     /// Everything up to the empty line.
-    pub head: String,
+    pub(crate) head: String,
     /// The decoded body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Trailer lines.
-    pub trailers: String,
+    pub(crate) trailers: String,
 }
 
 impl Request {
     /// The request line.
-    pub fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
 
     /// The value of a field.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
             key.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -34,24 +34,24 @@ impl Request {
 }
 
 /// A backend.
-pub struct Backend {
+pub(crate) struct Backend {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Connections accepted.
-    pub connections: Arc<AtomicUsize>,
+    pub(crate) connections: Arc<AtomicUsize>,
     /// Requests read, by those who use [`Backend::http`].
-    pub requests: Arc<Mutex<Vec<Request>>>,
+    pub(crate) requests: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Backend {
     /// Gives each connection, with its number, to `serve` in a thread of its own.
-    pub fn raw(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
+    pub(crate) fn raw(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
         Self::at("127.0.0.1:0", serve)
     }
 
     /// The same at a given address.
-    pub fn at(address: &str, serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
+    pub(crate) fn at(address: &str, serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -74,7 +74,7 @@ impl Backend {
     }
 
     /// An HTTP server: `respond` gives the bytes that answer a request.
-    pub fn http(respond: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) fn http(respond: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let seen = Arc::clone(&requests);
         let mut backend = Self::raw(move |mut stream, _| {
@@ -91,12 +91,12 @@ impl Backend {
     }
 
     /// An HTTP server that always says the same.
-    pub fn saying(word: &'static str) -> Self {
+    pub(crate) fn saying(word: &'static str) -> Self {
         Self::http(move |_| text(word))
     }
 
     /// How many requests were read.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 }
@@ -110,12 +110,12 @@ impl Drop for Backend {
 }
 
 /// A plain 200.
-pub fn text(body: &str) -> Vec<u8> {
+pub(crate) fn text(body: &str) -> Vec<u8> {
     answer("200 OK", &[], body.as_bytes())
 }
 
 /// A response with a length.
-pub fn answer(status: &str, fields: &[&str], body: &[u8]) -> Vec<u8> {
+pub(crate) fn answer(status: &str, fields: &[&str], body: &[u8]) -> Vec<u8> {
     let mut out = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
     for field in fields {
         out.push_str(field);
@@ -128,19 +128,19 @@ pub fn answer(status: &str, fields: &[&str], body: &[u8]) -> Vec<u8> {
 }
 
 /// Reads requests off a connection.
-pub struct Reader {
+pub(crate) struct Reader {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Reader {
     /// Over this connection.
-    pub fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 
     /// Reads more; false at the end.
-    pub fn more(&mut self) -> bool {
+    pub(crate) fn more(&mut self) -> bool {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk) {
             Ok(count) if count > 0 => {
@@ -152,7 +152,7 @@ impl Reader {
     }
 
     /// Everything up to and with `end`.
-    pub fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
         loop {
             if let Some(at) = self.buffer.windows(end.len()).position(|window| window == end) {
                 return Some(self.buffer.drain(..at + end.len()).collect());
@@ -164,7 +164,7 @@ impl Reader {
     }
 
     /// So many bytes.
-    pub fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+    pub(crate) fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < count {
             if !self.more() {
                 return None;
@@ -174,13 +174,13 @@ impl Reader {
     }
 
     /// Everything until the end.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.more() {}
         std::mem::take(&mut self.buffer)
     }
 
     /// A chunked body with its trailers.
-    pub fn chunked(&mut self) -> Option<(Vec<u8>, String)> {
+    pub(crate) fn chunked(&mut self) -> Option<(Vec<u8>, String)> {
         let mut body = Vec::new();
         loop {
             let line = String::from_utf8(self.until(b"\r\n")?).ok()?;
@@ -201,12 +201,12 @@ impl Reader {
     }
 
     /// A head.
-    pub fn head(&mut self) -> Option<String> {
+    pub(crate) fn head(&mut self) -> Option<String> {
         self.until(b"\r\n\r\n").map(|head| String::from_utf8_lossy(&head).into_owned())
     }
 
     /// A whole request.
-    pub fn request(&mut self) -> Option<Request> {
+    pub(crate) fn request(&mut self) -> Option<Request> {
         let mut request = Request { head: self.head()?, ..Request::default() };
         if request.field("transfer-encoding").is_some() {
             (request.body, request.trailers) = self.chunked()?;

@@ -1,15 +1,13 @@
 //! Endpoints that come and go, and the proxy's own end.
 
-mod support;
-
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use fairlead_balance::Micros;
+use crate::support::{self, Backend, Client, Proxy, text};
+use fairlead_balance::{Micros, Policy, StatusClass};
 use fairlead_proxy::internals::{Phase, WorkerMessage};
-use support::{Backend, Client, Proxy, text};
 
 fn addresses(backends: &[&Backend]) -> Vec<SocketAddr> {
     backends.iter().map(|backend| backend.address).collect()
@@ -90,8 +88,14 @@ fn a_new_pod_on_an_old_address_inherits_no_connection() {
 
 #[test]
 fn endpoints_change_under_load_without_a_failure() {
+    change_under_load(Policy::RoundRobin);
+    change_under_load(Policy::PeakEwma);
+}
+
+fn change_under_load(policy: Policy) {
     let backends: Vec<Backend> = (0..4).map(|_| Backend::saying("x")).collect();
     let mut proxy = Proxy::start(&backends.iter().collect::<Vec<_>>());
+    proxy.set_policy(policy);
     let stop = Arc::new(AtomicBool::new(false));
     let served = Arc::new(AtomicUsize::new(0));
     let address = proxy.address;
@@ -131,7 +135,7 @@ fn a_counter_survives_the_changes_around_it() {
         proxy.set_members(&if round % 2 == 0 { addresses(&[&a, &b]) } else { addresses(&[&a]) });
         client.get("/");
     }
-    let counted: u64 = proxy.endpoint(a.address).load.requests(fairlead_balance::StatusClass::Success);
+    let counted: u64 = proxy.endpoint(a.address).load.requests(StatusClass::Success);
     assert_eq!(counted, a.count() as u64);
     proxy.finish();
 }

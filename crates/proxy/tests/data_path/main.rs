@@ -1,0 +1,12 @@
+//! The data path over real sockets: workers on a root built directly, backends in threads, clients that never retry.
+//!
+//! Each test ends with all in-flight gauges at 0 ([`support::Proxy::finish`]).
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
+
+mod bodies;
+mod changes;
+mod deadlines;
+mod plain;
+mod repeats;
+mod support;
+mod upgrade;
