@@ -103,9 +103,10 @@ async def test_it_is_run_again_on_401_once_for_all_who_were_refused(setup: Setup
     user = setup.user()
     refused = await user.identity()
     setup.gives({"token": "t2"})
-    assert await user.renew(refused)
+    assert await user.renew(refused), "another identity: repeat the request"
     assert setup.runs == 2
-    assert not await user.renew(await user.identity()) or setup.runs == 3
+    assert not await user.renew(await user.identity()), "the same: a repeat would not help"
+    assert setup.runs == 3
 
 
 async def test_a_client_certificate_is_used(setup: Setup) -> None:
@@ -159,34 +160,32 @@ async def test_it_is_told_what_is_asked_for(setup: Setup, provide: bool) -> None
     }
 
 
+def answer(status: object, *, version: str = V1, kind: str = "ExecCredential") -> str:
+    return json.dumps({"apiVersion": version, "kind": kind, "status": status})
+
+
 @pytest.mark.parametrize(
-    ("answer", "problem"),
+    ("output", "problem"),
     [
         ("not json", "no ExecCredential"),
-        ('{"apiVersion": "%s", "kind": "ExecCredential", "status": {"token": "t"}}' % BETA, "v1beta1"),
-        ('{"apiVersion": "%s", "kind": "Secret", "status": {"token": "t"}}' % V1, "Secret"),
-        ('{"apiVersion": "%s", "kind": "ExecCredential"}' % V1, "neither a token nor"),
-        ('{"apiVersion": "%s", "kind": "ExecCredential", "status": {}}' % V1, "neither a token nor"),
-        (
-            '{"apiVersion": "%s", "kind": "ExecCredential", "status": {"clientCertificateData": "c"}}' % V1,
-            "without its key",
-        ),
-        (
-            '{"apiVersion": "%s", "kind": "ExecCredential", "status": {"token": "t", "expirationTimestamp": "soon"}}'
-            % V1,
-            "RFC 3339",
-        ),
+        (answer({"token": "s3cret"}, version=BETA), "v1beta1"),
+        (answer({"token": "s3cret"}, kind="Secret"), "Secret"),
+        (answer(None), "neither a token nor"),
+        (answer({}), "neither a token nor"),
+        (answer({"clientCertificateData": "s3cret"}), "without its key"),
+        (answer({"clientKeyData": "s3cret"}), "without its certificate"),
+        (answer({"token": "s3cret", "expirationTimestamp": "soon"}), "RFC 3339"),
     ],
 )
 async def test_any_other_output_is_an_error_that_does_not_show_it(
-    setup: Setup, answer: str, problem: str
+    setup: Setup, output: str, problem: str
 ) -> None:
-    (setup.folder / "answer").write_text(answer)
+    (setup.folder / "answer").write_text(output)
     setup.plugin('cat "$(dirname "$0")/answer"')
     with pytest.raises(CredentialsError, match=problem) as caught:
         await setup.user().identity()
     assert caught.value.code == "ExecPluginFailed"
-    assert '"t"' not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_a_failing_plugin_is_an_error_with_its_complaint(setup: Setup) -> None:

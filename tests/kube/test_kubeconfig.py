@@ -49,45 +49,19 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-def config(tmp_path: Path, *, cluster: str = "", user: str = "", name: str = "config") -> str:
+def config(tmp_path: Path, *, cluster: str = "", user: str = "    {}") -> str:
+    """A kubeconfig with one context; `cluster` and `user` are lines indented by four."""
     return write(
-        tmp_path / name,
-        f"""
-current-context: x
-clusters:
-- name: x
-  cluster:
-    server: https://x.example
-{cluster}
-users:
-- name: x
-  user:
-    {{}}
-"""
-        if not user
-        else f"""
-current-context: x
-clusters:
-- name: x
-  cluster:
-    server: https://x.example
-{cluster}
-users:
-- name: x
-  user:
-{user}
-"""
-         "",
-    ) and _with_context(tmp_path / name)
+        tmp_path / "config",
+        "current-context: x\n"
+        "contexts:\n- name: x\n  context: {cluster: x, user: x}\n"
+        f"clusters:\n- name: x\n  cluster:\n    server: https://x.example\n{cluster}\n"
+        f"users:\n- name: x\n  user:\n{user}\n",
+    )
 
 
-def _with_context(path: Path) -> str:
-    path.write_text(path.read_text() + "contexts:\n- name: x\n  context: {cluster: x, user: x}\n")
-    return str(path)
-
-
-async def headers(path: str, **kwargs) -> dict[str, str]:
-    identity = await load_credentials(kubeconfig=path, environ={}, **kwargs).user.identity()
+async def headers(path: str) -> dict[str, str]:
+    identity = await load_credentials(kubeconfig=path, environ={}).user.identity()
     return dict(identity.headers)
 
 
@@ -127,7 +101,8 @@ def test_the_first_file_of_the_list_wins_name_by_name(tmp_path: Path) -> None:
 def test_a_context_from_one_file_may_name_parts_of_another(tmp_path: Path) -> None:
     one = write(
         tmp_path / "1",
-        "contexts:\n- name: mixed\n  context: {cluster: c2, user: u1}\n" + ONE.split("contexts:", maxsplit=1)[0],
+        "contexts:\n- name: mixed\n  context: {cluster: c2, user: u1}\n"
+        + ONE.split("contexts:", maxsplit=1)[0],
     )
     two = write(tmp_path / "2", TWO)
     credentials = load_credentials(environ={"KUBECONFIG": f"{one}:{two}"}, context="mixed")
@@ -181,7 +156,7 @@ def test_nothing_at_all_is_an_error_that_says_what_to_do(tmp_path: Path) -> None
 
 
 def test_a_server_has_to_be_a_url(tmp_path: Path) -> None:
-    with pytest.raises(CredentialsError, match="one.example:6443"):
+    with pytest.raises(CredentialsError, match=r"one\.example:6443"):
         load_credentials(kubeconfig=write(tmp_path / "1", ONE.replace("https://", "")), environ={})
 
 

@@ -3,10 +3,10 @@
 from tests.kube.sim import Sim
 from tests.kube.test_reflector_resume import started
 
-from fairlead.kube import Gone
+from fairlead.kube import Deleted, Gone
 from fairlead.kube._decode import Broken
 from fairlead.kube._effects import Observed
-from fairlead.resources import Ref
+from fairlead.resources import EndpointSlice, Ref
 
 A = Ref("default", "a")
 
@@ -46,7 +46,7 @@ def test_it_goes_with_its_deletion() -> None:
     sim.feed(Observed("DELETED", broken(sim, "a")))
     assert A not in sim.view
     assert sim.findings == {}
-    assert sim.changes[-1].object == good
+    assert sim.changes[-1] == Deleted(good)
 
 
 def test_a_new_object_of_the_same_name_does_not_inherit_the_old_ones_last_form() -> None:
@@ -90,7 +90,7 @@ def test_a_bad_object_that_vanished_unseen_is_no_longer_a_finding() -> None:
 
 def test_told_twice_it_does_not_look_like_another_history() -> None:
     sim = started()
-    event = Observed("MODIFIED", broken(sim, "a"))
+    event: Observed[EndpointSlice] = Observed("MODIFIED", broken(sim, "a"))
     sim.feed(event)
     sim.feed(event)
     assert sim.position is not None

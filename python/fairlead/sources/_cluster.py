@@ -3,6 +3,8 @@
 Laws:
 1. The kinds are independent: one that is refused, absent, failing or broken does not hold up the others.
 2. A defect while following one kind is logged, told as `Unavailable` and tried again; it ends nothing else.
+3. A change that the sink cannot take is told alone once more; if that fails too it is a `Finding`, and what
+   came with it has still been told.
 """
 
 import asyncio
@@ -29,6 +31,7 @@ from fairlead.kube import (
     StoreChange,
     Undecodable,
     Unreadable,
+    ref_of,
     service_of_slice,
 )
 from fairlead.resources import KINDS, EndpointSlice, Kind, Object, Ref
@@ -63,8 +66,8 @@ class ClusterSource:
     ) -> None:
         self.stores: dict[Kind, Store[Object]] = {}
         """The local copies; EndpointSlices are indexed by the `Ref` of their Service."""
-        self.restarts = 0
-        """Defects met so far."""
+        self.defects = 0
+        """Defects met so far, here and in the sink."""
         self._client = client
         self._settings = settings or ClusterSettings()
         self._random = random or SystemRandom()
@@ -93,7 +96,7 @@ class ClusterSource:
     async def _supervise(self, kind: Kind, sink: Sink) -> None:
         def emit(changes: Sequence[StoreChange[Object]]) -> None:
             at = self._clock.monotonic()
-            sink([_change(kind, change, at) for change in changes])
+            self._tell(sink, kind, [_change(kind, change, at) for change in changes])
 
         info = KINDS[kind]
         while True:
@@ -109,10 +112,23 @@ class ClusterSource:
             try:
                 await follower.run()
             except Exception as error:  # noqa: BLE001 - a supervisor: logged, counted, told
-                self.restarts += 1
+                self.defects += 1
                 _log.exception("a defect while following a kind", kind=kind)
                 sink([Unavailable(kind, "Internal", f"{type(error).__name__}: {error}")])
             await asyncio.sleep(self._settings.restart_after)
+
+    def _tell(self, sink: Sink, kind: Kind, changes: Sequence[Change]) -> None:
+        try:
+            sink(changes)
+        except Exception as error:  # noqa: BLE001 - poison: contained, logged, counted, told
+            self.defects += 1
+            _log.exception("changes could not be taken", kind=kind, changes=len(changes))
+            if len(changes) > 1:
+                for change in changes:
+                    self._tell(sink, kind, [change])
+            elif isinstance(changes[0], Upserted | Removed):
+                where = _where(kind, ref_of(changes[0].object))
+                self._tell(sink, kind, [Finding("Internal", f"{type(error).__name__}: {error}", where)])
 
 
 def _service_of(obj: Object) -> Ref | None:
