@@ -45,17 +45,19 @@ class Objects:
         self._policies: dict[Ref, dict[Ref, BackendPolicy]] = {}
 
     def put(self, kind: Kind, obj: Object) -> tuple[bool, Object | None]:
-        """Stores the object; gives whether anything that translation reads differs, and the one before."""
+        """Stores the object; gives whether anything that translation reads differs, and the one before.
+
+        An object that is broken raises, and leaves its last form in place.
+        """
         ref = ref_of(obj)
+        targets = policy_targets(obj) if isinstance(obj, BackendPolicy) else ()
         before = self._all[kind].get(ref)
+        changed = before is None or not (before == obj or _reads_the_same(before, obj))
         self._all[kind][ref] = obj
-        if before is not None:
-            if before == obj or _reads_the_same(before, obj):
-                self._index(obj)
-                return False, before
+        if before is not None and changed:
             self._unindex(before)
-        self._index(obj)
-        return True, before
+        self._index(obj, targets)
+        return changed, before
 
     def remove(self, kind: Kind, ref: Ref) -> Object | None:
         """Forgets the object; gives its last state, or None if it was not known."""
@@ -104,7 +106,7 @@ class Objects:
             for obj in objects.values():
                 yield kind, obj
 
-    def _index(self, obj: Object) -> None:
+    def _index(self, obj: Object, targets: Iterable[Ref]) -> None:
         ref = ref_of(obj)
         if isinstance(obj, EndpointSlice):
             if obj.service:
@@ -112,7 +114,7 @@ class Objects:
         elif isinstance(obj, ReferenceGrant):
             self._grants.setdefault(ref.namespace, {})[ref] = obj
         elif isinstance(obj, BackendPolicy):
-            for target in policy_targets(obj):
+            for target in targets:
                 self._policies.setdefault(target, {})[ref] = obj
 
     def _unindex(self, obj: Object) -> None:

@@ -140,9 +140,10 @@ class Translator:
             if changed:
                 self._mark(kind, ref, before, after, change.at)
         except Exception as error:  # noqa: BLE001
-            self._world.findings.set(
-                (kind, ref), [Finding("Internal", f"cannot be indexed: {error!r}", f"{kind.value} {ref}")]
-            )
+            message = f"cannot be read, its last form stays in force: {error!r}"
+            self._world.findings.set((kind, ref), [Finding("Internal", message, f"{kind.value} {ref}")])
+        else:
+            self._world.findings.set((kind, ref), ())
 
     def _mark(self, kind: Kind, ref: Ref, before: Object | None, after: Object | None, at: float) -> None:
         queue, graph, backends = self._world.queue, self._world.graph, self._world.backends
