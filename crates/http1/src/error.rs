@@ -62,8 +62,6 @@ reasons! {
     InvalidFieldName = "invalid_field_name" => 400,
     /// An underscore in a request's field name: many applications cannot tell it from a hyphen.
     UnderscoreInFieldName = "underscore_in_field_name" => 400,
-    /// A byte that no field value may hold (RFC 9110 §5.5).
-    InvalidFieldValue = "invalid_field_value" => 400,
     /// HTTP/1.1 without Host (RFC 9112 §3.2).
     MissingHost = "missing_host" => 400,
     /// More than one Host (RFC 9112 §3.2).

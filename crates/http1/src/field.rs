@@ -27,7 +27,7 @@ pub(crate) struct Facts {
     pub(crate) keep_alive: bool,
     /// `Connection: upgrade`.
     pub(crate) upgrade_option: bool,
-    /// Upgrade is there, and names no `h2c`.
+    /// Upgrade is there and not empty.
     pub(crate) upgrade_field: bool,
     h2c: bool,
     options: usize,

@@ -15,6 +15,25 @@
 //! A request's way through: [`RequestHead::parse`] → routing on [`RequestHead::path`] and [`HeadStorage`] →
 //! [`RequestHead::write_to`] → [`BodyReader`]; back: [`ResponseHead::parse`] → [`ResponseHead::delivery`] →
 //! [`ResponseHead::write_to`] → [`BodyReader`].
+//!
+//! ```
+//! use fairlead_http1::{HeadCursor, HeadStorage, Limits, RequestEdits, RequestHead};
+//!
+//! let received = b"GET /a?b HTTP/1.1\r\nHost: example.com\r\nConnection: keep-alive\r\n\r\n";
+//! let (mut cursor, mut fields) = (HeadCursor::default(), HeadStorage::new());
+//! let head = RequestHead::parse(received, &mut cursor, &mut fields, &Limits::REQUEST)?.expect("complete");
+//! assert_eq!(head.path(received), b"/a");
+//!
+//! let mut sent = Vec::new();
+//! head.write_to(received, &fields, &mut sent, &RequestEdits::default())?;
+//! assert_eq!(sent, b"GET /a?b HTTP/1.1\r\nHost: example.com\r\n\r\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What the codec leaves to its user, because only the user has the sockets: to close (after a bounded drain) when a
+//! response was sent before the request's body was read; never to pool an upstream connection that has bytes left
+//! over, that was answered before its request was sent whole, or that speaks unasked; and to keep bytes behind a
+//! request with Upgrade back until 101 has come.
 
 mod body;
 mod chunked;

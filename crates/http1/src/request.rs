@@ -226,7 +226,7 @@ fn framing(facts: &Facts, limits: &Limits) -> Result<Framing, Reason> {
 fn explain(error: httparse::Error, head: &[u8]) -> Reason {
     match error {
         httparse::Error::HeaderName => Reason::InvalidFieldName,
-        httparse::Error::HeaderValue => Reason::InvalidFieldValue,
+        httparse::Error::HeaderValue => Reason::ControlCharacter,
         httparse::Error::TooManyHeaders => Reason::TooManyFields,
         httparse::Error::Version | httparse::Error::NewLine => {
             let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();

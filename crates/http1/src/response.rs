@@ -184,7 +184,7 @@ fn reason_span(buf: &[u8]) -> Span {
 fn explain(error: httparse::Error, head: &[u8]) -> Reason {
     match error {
         httparse::Error::HeaderName => Reason::InvalidFieldName,
-        httparse::Error::HeaderValue => Reason::InvalidFieldValue,
+        httparse::Error::HeaderValue => Reason::ControlCharacter,
         httparse::Error::TooManyHeaders => Reason::TooManyFields,
         httparse::Error::Version => match head.get(..8) {
             Some(b"HTTP/1.0" | b"HTTP/1.1") | None => Reason::InvalidStatusLine,

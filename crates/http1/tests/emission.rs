@@ -178,6 +178,10 @@ fn framing_is_told_as_the_body_is_delivered() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: a\r\n\r\n";
     assert_eq!(client(chunked, GET, Version::Http11, true), chunked);
     assert_eq!(client(chunked, GET, Version::Http10, true), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+    let not_modified = "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(client(not_modified, GET, Version::Http11, true), not_modified);
+    let told_old = "HTTP/1.1 304 Not Modified\r\nConnection: keep-alive\r\n\r\n";
+    assert_eq!(client(not_modified, GET, Version::Http10, true), told_old);
     let until_close = "HTTP/1.0 200 OK\r\n\r\n";
     assert_eq!(
         client(until_close, GET, Version::Http11, true),
