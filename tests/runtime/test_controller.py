@@ -36,10 +36,10 @@ from fairlead.resources import (
     ServiceSpec,
     kind_of,
 )
-from fairlead.runtime import Settings, instance_paths
 from fairlead.runtime._addresses import load
 from fairlead.runtime._controller import Controller
 from fairlead.runtime._sources import Attached
+from fairlead.runtime.instance import Settings, instance_paths
 from fairlead.snapshot import BindFact, Endpoints, Facts, Key, Rejection, decode_resource, encode_frame
 from fairlead.snapshot import Kind as ResourceKind
 from fairlead.sources import Change, Sink, Synced, Upserted

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fairlead.resources import Ref
-from fairlead.runtime import InstanceRunningError, PathError, instance_paths
 from fairlead.runtime._addresses import load, save
 from fairlead.runtime._lock import CONTROLLER, PROXY, acquire
+from fairlead.runtime.instance import InstanceRunningError, PathError, instance_paths
 
 
 def env(tmp_path: Path) -> dict[str, str]:
@@ -58,7 +58,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     paths = instance_paths("edge", env=env(tmp_path))
     script = (
         "import os, sys, time; from pathlib import Path\n"
-        "from fairlead.runtime import instance_paths; from fairlead.runtime._lock import acquire\n"
+        "from fairlead.runtime.instance import instance_paths; from fairlead.runtime._lock import acquire\n"
         "lock = acquire(instance_paths('edge'), 'proxy'); print('held', flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen(
@@ -91,12 +91,19 @@ def test_a_broken_record_is_no_record(text: str, tmp_path: Path) -> None:
     assert load(path) == {}
 
 
-def test_the_supervisor_knows_neither_kubernetes_nor_http() -> None:
+def test_the_supervisor_loads_nothing_but_the_standard_library() -> None:
     script = (
-        "import sys, fairlead.runtime\n"
-        "heavy = ('aiohttp', 'fairlead.kube', 'fairlead.translate', 'fairlead.admin', 'jsonschema')\n"
-        "sys.exit(str([name for name in heavy if name in sys.modules] or 0) if any("
-        "name in sys.modules for name in heavy) else 0)\n"
+        "import sys, sysconfig; import fairlead.runtime._supervisor\n"
+        "allowed = set(sys.stdlib_module_names) | {'fairlead'}\n"
+        "foreign = {name.partition('.')[0] for name in sys.modules} - allowed - {'__main__'}\n"
+        "own = [name for name in sys.modules if name.startswith('fairlead.') and 'runtime' not in name]\n"
+        "print(sorted(name for name in foreign if not name.startswith('_')) + own)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": "python"},
+    )
+    assert done.stdout == "[]\n"

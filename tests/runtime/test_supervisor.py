@@ -35,14 +35,14 @@ while True:
 SUPERVISOR = """
 import sys
 from pathlib import Path
-from fairlead.runtime import instance_paths
+from fairlead.runtime.instance import instance_paths
 from fairlead.runtime._lock import acquire
 from fairlead.runtime._supervision import Half
 from fairlead.runtime._supervisor import Supervisor
 child, folder = sys.argv[1], sys.argv[2]
 commands = {half: [sys.executable, "-c", child, half.value, folder] for half in Half}
 lock = acquire(instance_paths("test"), "proxy")
-sys.exit(Supervisor(commands, proxy_lock=lock, drain_s=5.0).run())
+sys.exit(Supervisor(commands, proxy_lock=lock.descriptor, drain_s=5.0).run())
 """
 
 

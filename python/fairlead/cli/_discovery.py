@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fairlead.base import ErrorSource, FairleadError
-from fairlead.runtime import runtime_dirs
+from fairlead.runtime.instance import runtime_dirs
 
 ADDRESS = "FAIRLEAD_ADDRESS"
 _STREAM_SUFFIX = ".stream.sock"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from cyclopts import Parameter
 
-from fairlead.runtime import Settings, run_controller, run_instance, run_proxy
+from fairlead.runtime.instance import Settings, run_controller, run_instance, run_proxy
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

@@ -1,23 +1,7 @@
 """Wires the layers together: the controller's tasks, and the supervisor of controller and proxy.
 
-The only layer that starts tasks and processes. Importing it imports neither Kubernetes nor HTTP: the supervisor
-lives in this package too.
+The only layer that starts tasks and processes. Importing it imports nothing: the supervisor lives in this package
+too, and is resident for as long as an instance runs. `fairlead.runtime.instance` is for the command line.
 """
 
-from fairlead.runtime._lock import InstanceRunningError
-from fairlead.runtime._paths import InstancePaths, PathError, instance_paths, runtime_dirs
-from fairlead.runtime._run import DirectoryMissingError, run_controller, run_instance, run_proxy
-from fairlead.runtime._settings import Settings
-
-__all__ = [
-    "DirectoryMissingError",
-    "InstancePaths",
-    "InstanceRunningError",
-    "PathError",
-    "Settings",
-    "instance_paths",
-    "run_controller",
-    "run_instance",
-    "run_proxy",
-    "runtime_dirs",
-]
+__all__: list[str] = []

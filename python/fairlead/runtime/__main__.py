@@ -1,15 +1,21 @@
-"""`python -m fairlead.runtime controller SETTINGS`: how the supervisor starts the controller.
-
-It passes the command line's own modules by, which the controller has no use for.
-"""
+"""`python -m fairlead.runtime {run|controller} JSON`: the long-lived processes, without the command line's modules."""
 
 import sys
 
-from fairlead.runtime._controller import main
-from fairlead.runtime._settings import from_json
+
+def main(half: str, told: str) -> int:
+    """Runs the supervisor or the controller."""
+    if half == "run":
+        from fairlead.runtime._supervisor import run_told
+
+        return run_told(told)
+    # structlog would load rich, which is for terminals and bigger than all of the log.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    from fairlead.runtime._controller import main as run_controller
+    from fairlead.runtime._settings import from_json
+
+    return run_controller(from_json(told))
+
 
 if __name__ == "__main__":
-    _, half, settings = sys.argv
-    if half != "controller":
-        sys.exit(f"error: there is no half {half}")
-    sys.exit(main(from_json(settings)))
+    sys.exit(main(*sys.argv[1:]))

@@ -9,7 +9,6 @@ from fairlead.base import Clock
 from fairlead.runtime._settings import Settings
 from fairlead.runtime._writing import Writing
 from fairlead.sources import ClusterSource, Source
-from fairlead.sources.directory import DirectorySource
 from fairlead.translate import CONTROLLER_NAME
 
 GATEWAY_CLASS = "fairlead"
@@ -32,6 +31,9 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 async def attach(settings: Settings, clock: Clock) -> AsyncIterator[Attached]:
     """Opens the source. Raises FairleadError."""
     if settings.directory is not None:
+        # What reads manifests is big, and a cluster does not need it.
+        from fairlead.sources.directory import DirectorySource
+
         yield Attached(
             source=DirectorySource(settings.directory, clock=clock),
             gateway_class=GATEWAY_CLASS,

@@ -8,12 +8,13 @@ Laws:
    that code.
 4. A graceful stop drains the proxy first and stops the controller after it: what drains may still need news of
    its endpoints. A fast stop ends both at once. Neither waits for ever.
+
+Of the standard library only, as is the supervisor: it is resident for the whole life of an instance, and small.
 """
 
 import signal
 from enum import Enum, StrEnum
-
-import msgspec
+from typing import NamedTuple
 
 BACKOFF_MIN_S = 0.05
 BACKOFF_MAX_S = 10.0
@@ -31,20 +32,20 @@ class Half(StrEnum):
     PROXY = "proxy"
 
 
-class Start(msgspec.Struct, frozen=True):
+class Start(NamedTuple):
     """Start a half now."""
 
     half: Half
 
 
-class Signal(msgspec.Struct, frozen=True):
+class Signal(NamedTuple):
     """Send a signal to a running half."""
 
     half: Half
     number: int
 
 
-class Exit(msgspec.Struct, frozen=True):
+class Exit(NamedTuple):
     """All is done."""
 
     code: int
@@ -59,13 +60,14 @@ class _Phase(Enum):
     STOPPING = 3
 
 
-class _Child(msgspec.Struct):
-    running: bool = False
-    started_at: float = 0.0
-    start_at: float | None = None
-    kill_at: float | None = None
-    failures: int = 0
-    settled_once: bool = False
+class _Child:
+    def __init__(self) -> None:
+        self.running = False
+        self.started_at = 0.0
+        self.start_at: float | None = None
+        self.kill_at: float | None = None
+        self.failures = 0
+        self.settled_once = False
 
 
 class Supervision:

@@ -11,13 +11,14 @@ Laws:
 """
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 
-from fairlead.base import Clock, SystemClock, get_logger
-from fairlead.runtime._lock import InstanceLock
 from fairlead.runtime._supervision import Effect, Exit, Half, Signal, Start, Supervision
 
 _WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -28,51 +29,40 @@ _FOREVER_S = 3600.0
 class Supervisor:
     """The processes and signals around a Supervision."""
 
-    def __init__(
-        self,
-        commands: dict[Half, list[str]],
-        *,
-        proxy_lock: InstanceLock,
-        drain_s: float,
-        clock: Clock | None = None,
-    ) -> None:
+    def __init__(self, commands: dict[Half, list[str]], *, proxy_lock: int, drain_s: float) -> None:
+        """`proxy_lock`: the descriptor of the held lock, which the proxy inherits."""
         self._commands = commands
         self._proxy_lock = proxy_lock
-        self._clock = clock or SystemClock()
         self._supervision = Supervision(drain_s=drain_s)
         self._running: dict[Half, subprocess.Popen[bytes]] = {}
-        self._log = get_logger("supervisor")
         self._prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def run(self) -> int:
         """Runs until both halves have ended for good; returns the exit code. Needs the main thread."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
         try:
-            code = self._do(self._supervision.begin(self._now()))
+            code = self._do(self._supervision.begin(time.monotonic()))
             while code is None:
                 code = self._do(self._wait())
             return code
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _now(self) -> float:
-        return self._clock.monotonic()
-
     def _wait(self) -> list[Effect]:
         """The next signal or the next time, as effects."""
         next_at = self._supervision.next_at()
-        pause = _FOREVER_S if next_at is None else max(0.0, next_at - self._now())
+        pause = _FOREVER_S if next_at is None else max(0.0, next_at - time.monotonic())
         received = signal.sigtimedwait(_WATCHED, pause)
         if received is None:
-            return self._supervision.tick(self._now())
+            return self._supervision.tick(time.monotonic())
         match received.si_signo:
             case signal.SIGCHLD:
                 return self._reap()
             case signal.SIGINT:
-                return self._supervision.interrupt(self._now())
+                return self._supervision.interrupt(time.monotonic())
             case _:
-                self._log.info("stopping: the proxy drains")
-                return self._supervision.terminate(self._now())
+                _note("stopping: the proxy drains")
+                return self._supervision.terminate(time.monotonic())
 
     def _reap(self) -> list[Effect]:
         effects: list[Effect] = []
@@ -87,8 +77,8 @@ class Supervisor:
                 if process.pid == pid:
                     process.returncode = code = os.waitstatus_to_exitcode(status)
                     del self._running[half]
-                    self._log.info("ended", half=half.value, pid=pid, code=code)
-                    effects += self._supervision.exited(half, code, self._now())
+                    _note("ended", half=half.value, pid=pid, code=code)
+                    effects += self._supervision.exited(half, code, time.monotonic())
 
     def _do(self, effects: list[Effect]) -> int | None:
         for effect in effects:
@@ -104,16 +94,15 @@ class Supervisor:
         return None
 
     def _start(self, half: Half) -> None:
-        lock = self._proxy_lock.descriptor
         process = subprocess.Popen(
             self._commands[half],
             stdin=subprocess.DEVNULL,
             process_group=0,
-            pass_fds=(lock,) if half is Half.PROXY else (),
+            pass_fds=(self._proxy_lock,) if half is Half.PROXY else (),
             preexec_fn=self._in_child(os.getpid()),  # noqa: PLW1509 - there is one thread
         )
         self._running[half] = process
-        self._log.info("started", half=half.value, pid=process.pid)
+        _note("started", half=half.value, pid=process.pid)
 
     def _in_child(self, parent: int) -> Callable[[], None]:
         """What the child does before it becomes its program."""
@@ -125,3 +114,18 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
         return prepare
+
+
+def run_told(told: str) -> int:
+    """Runs the supervisor that the command line has prepared (see `Supervised`); returns the exit code."""
+    supervised = json.loads(told)
+    commands = {half: supervised[half.value] for half in Half}
+    return Supervisor(commands, proxy_lock=supervised["proxy_lock"], drain_s=supervised["drain_s"]).run()
+
+
+def _note(event: str, **fields: object) -> None:
+    """A line of the log, in the form that `fairlead.base` gives the others."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+    line = {"component": "supervisor", "event": event, "level": "info", "timestamp": f"{stamp}Z", **fields}
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()

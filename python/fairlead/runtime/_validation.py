@@ -12,7 +12,7 @@ class CoreMissingError(FairleadError):
 
 
 def core_validate() -> Validate:
-    """The validation of `fairlead._core`. Raises CoreMissingError."""
+    """The verdict of `fairlead._core`. Raises CoreMissingError."""
     try:
         from fairlead import _core
     except ImportError as error:
