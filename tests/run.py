@@ -53,12 +53,15 @@ UNIT = [
     Step("cargo test", ["cargo", "test", "--locked", "--quiet"], reads="cargo"),
     Step(
         "pytest",
-        tool("pytest", "-q", "-m", "not cluster", "--durations=0", "--durations-min=60"),
+        tool("pytest", "-q", "-m", "not cluster and not process"),
         reads="pytest",
     ),
 ]
+PROCESS = [
+    Step("pytest on real processes", tool("pytest", "-q", "-m", "process and not cluster"), reads="pytest")
+]
 CLUSTER = [Step("pytest on the cluster", tool("pytest", "-v", "-m", "cluster"), reads="pytest")]
-PLANS = {"lint": LINT, "check": [*LINT, *UNIT], "test": [*LINT, *UNIT, *CLUSTER]}
+PLANS = {"lint": LINT, "check": [*LINT, *UNIT], "test": [*LINT, *UNIT, *PROCESS, *CLUSTER]}
 
 
 def run(step: Step) -> Outcome:

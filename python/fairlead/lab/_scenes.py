@@ -55,13 +55,15 @@ async def _slow_pod(pods: Deployment, seconds: float, say: Say) -> None:
     say(f"{slow.name} takes 200 ms: its share falls until it is well again")
     await pods.command(slow, "/-/slow/200")
     await asyncio.sleep(seconds * 2 / 3)
-    say(f"{slow.name} is well again")
+    say(
+        f"{slow.name} is well again: its share comes back as its latency average decays, within half a minute"
+    )
     await pods.command(slow, "/-/slow/2")
     await asyncio.sleep(seconds / 3)
 
 
 async def _failing_pod(pods: Deployment, seconds: float, say: Say) -> None:
-    failing = pods.ready[0]
+    failing = pods.ready[-1]
     say(f"{failing.name} answers 500 at once: fast failures attract no traffic here")
     await pods.command(failing, "/-/fail/100")
     await asyncio.sleep(seconds * 2 / 3)

@@ -27,11 +27,11 @@ class Screen:
 
 def endpoint_lines(endpoints: tuple[api.Endpoint, ...]) -> list[str]:
     """The table of endpoints: share, success rate and latency, as the gateway sees them."""
-    lines = [f"{'POD':<14}{'ADDRESS':<20}{'STATE':<11}{'SHARE':>7}{'SUCCESS':>9}{'LATENCY':>10}  "]
+    lines = [f"{'POD':<14}{'ADDRESS':<20}{'STATE':<11}{'SHARE':>7}{'SUCCESS':>9}{'P50':>10}  "]
     for one in endpoints:
         share, traffic = one.status.share, one.status.traffic
         success = traffic.success_rate if traffic else None
-        latency = one.status.latency_ms
+        latency = traffic.latency_p50_ms if traffic else None
         pod = (one.spec.pod or "").rpartition("/")[2]
         lines.append(
             f"{pod:<14}{f'{one.spec.address}:{one.spec.port}':<20}{one.status.state:<11}"
