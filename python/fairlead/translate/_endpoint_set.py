@@ -44,9 +44,11 @@ class EndpointSet:
         self._node = node
         self._views: dict[str, SliceView] = {}
         self._family = ""
-        self._by_id: dict[str, dict[str, Candidate]] = {}
-        """Per identity what each slice says of it."""
-        self._by_target: dict[_Target, set[str]] = {}
+        # Tuples, because nearly all have one entry, and there may be tens of thousands.
+        self._by_id: dict[str, tuple[tuple[str, Candidate], ...]] = {}
+        """Per identity what each slice says of it, in the order of the slices' names."""
+        self._by_target: dict[_Target, tuple[str, ...]] = {}
+        """The identities that carry an address and port."""
         self._listed: dict[_Target, snapshot.Endpoint] = {}
         self._sorted: list[snapshot.Endpoint] = []
 
@@ -105,17 +107,32 @@ class EndpointSet:
     ) -> None:
         for key, candidate in old.items():
             if key not in new:
-                said = self._by_id[key]
-                del said[name]
+                self._say(key, name, None)
                 touched.add(_target(candidate))
-                if not said:
-                    del self._by_id[key]
-                    self._by_target[_target(candidate)].discard(key)
         for key, candidate in new.items():
             if old.get(key) != candidate:
-                self._by_id.setdefault(key, {})[name] = candidate
-                self._by_target.setdefault(_target(candidate), set()).add(key)
+                self._say(key, name, candidate)
                 touched.add(_target(candidate))
+
+    def _say(self, key: str, name: str, candidate: Candidate | None) -> None:
+        """Notes what a slice says of an identity; None for nothing any more."""
+        before = self._by_id.get(key, ())
+        after = [entry for entry in before if entry[0] != name]
+        if candidate is not None:
+            after.append((name, candidate))
+            after.sort(key=_slice_name)
+        target = _target((after or before)[0][1])
+        if after:
+            self._by_id[key] = tuple(after)
+            if not before:
+                self._by_target[target] = (*self._by_target.get(target, ()), key)
+        else:
+            del self._by_id[key]
+            left = tuple(other for other in self._by_target[target] if other != key)
+            if left:
+                self._by_target[target] = left
+            else:
+                del self._by_target[target]
 
     def _settle(self, touched: set[_Target]) -> Changes:
         upserts: list[snapshot.Endpoint] = []
@@ -138,14 +155,9 @@ class EndpointSet:
 
     def _winner(self, target: _Target) -> snapshot.Endpoint | None:
         """Which of the Pods that carry an address and port is behind it."""
-        rivals = self._by_target.get(target)
-        if not rivals:
-            self._by_target.pop(target, None)
-            return None
         winner: snapshot.Endpoint | None = None
-        for key in rivals:
-            said = self._by_id[key]
-            candidate = reduce(combine, (said[name] for name in sorted(said)))
+        for key in self._by_target.get(target, ()):
+            candidate = reduce(combine, (candidate for _, candidate in self._by_id[key]))
             if winner is None or outranks(candidate.endpoint, winner):
                 winner = candidate.endpoint
         return winner
@@ -159,6 +171,10 @@ class EndpointSet:
             self._sorted[position] = endpoint
         else:
             self._sorted.insert(position, endpoint)
+
+
+def _slice_name(entry: tuple[str, Candidate]) -> str:
+    return entry[0]
 
 
 def _target(candidate: Candidate) -> _Target:
