@@ -72,6 +72,7 @@ impl Draws {
     }
 
     /// An index into the views, drawn by weight. Precondition: there are candidates.
+    #[inline]
     pub(crate) fn draw(&self, views: &[EndpointView], now: Micros, rng: &mut impl Rng) -> usize {
         let mut index = self.draw_by_weight(rng);
         if self.is_slow(now) {
@@ -86,6 +87,7 @@ impl Draws {
     }
 
     /// Whether a turn of this Endpoint is taken: always, or in slow start with its share.
+    #[inline]
     pub(crate) fn accepts(&self, view: &EndpointView, now: Micros, rng: &mut impl Rng) -> bool {
         match self.slow_start {
             Some(slow) if now < self.slow_until => {
@@ -115,6 +117,7 @@ impl Draws {
         now < self.slow_until
     }
 
+    #[inline]
     fn draw_by_weight(&self, rng: &mut impl Rng) -> usize {
         let count = self.members.len() as u32;
         if self.sums.is_empty() {

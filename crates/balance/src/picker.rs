@@ -249,18 +249,37 @@ impl Balancer {
         if self.draws.len() == 1 {
             return alone;
         }
-        if !self.draws.is_even(now) && self.draws.draw(&self.views, now, rng) == first.index {
-            let chance = self.draws.redraw_chance(self.views[first.index].weight, now);
-            if rng.unit() >= chance {
-                return Some(first);
-            }
+        let Some(second) = self.second(first, now, rng, exclude) else { return alone };
+        if second == first {
+            return Some(first);
         }
-        let Some(second) = self.find(now, rng, exclude, Some(first.index)) else { return alone };
         match second.reason {
             Reason::Random => Some(self.better(first.index, second.index, now, rng, warm)),
             Reason::Probe => Some(second),
             _ => alone,
         }
+    }
+
+    /// Whom to compare the first one with: itself, if the draw says that it is to be taken as it is.
+    fn second(
+        &self,
+        first: Pick,
+        now: Micros,
+        rng: &mut impl Rng,
+        exclude: &dyn Fn(usize) -> bool,
+    ) -> Option<Pick> {
+        if !self.draws.is_even(now) {
+            let index = self.draws.draw(&self.views, now, rng);
+            if index == first.index {
+                let chance = self.draws.redraw_chance(self.views[index].weight, now);
+                if rng.unit() >= chance {
+                    return Some(first);
+                }
+            } else if let Some(pick) = self.judge(index, now, exclude).pick(index) {
+                return Some(pick);
+            }
+        }
+        self.find(now, rng, exclude, Some(first.index))
     }
 
     /// A candidate drawn by weight that is neither excluded nor passed over ([`Reason::Random`]), else a probe, else
@@ -277,10 +296,8 @@ impl Balancer {
         };
         for _ in 0..DRAW_TRIES {
             let index = self.draws.draw(&self.views, now, rng);
-            match judge(index) {
-                Standing::Fit => return Some(Pick { index, reason: Reason::Random }),
-                Standing::Probe => return Some(Pick { index, reason: Reason::Probe }),
-                Standing::PassedOver | Standing::Excluded => {}
+            if let Some(pick) = judge(index).pick(index) {
+                return Some(pick);
             }
         }
         let members = self.draws.members();
@@ -289,16 +306,15 @@ impl Balancer {
         let mut passed_over = 0;
         for &index in early.iter().chain(late) {
             let index = index as usize;
-            match judge(index) {
-                Standing::Fit => return Some(Pick { index, reason: Reason::Random }),
-                Standing::Probe => return Some(Pick { index, reason: Reason::Probe }),
-                Standing::Excluded => {}
-                Standing::PassedOver => {
-                    last_resort.get_or_insert(Pick { index, reason: Reason::LastResort });
-                    passed_over += 1;
-                    if passed_over == SEARCHED {
-                        break;
-                    }
+            let standing = judge(index);
+            if let Some(pick) = standing.pick(index) {
+                return Some(pick);
+            }
+            if standing == Standing::PassedOver {
+                last_resort.get_or_insert(Pick { index, reason: Reason::LastResort });
+                passed_over += 1;
+                if passed_over == SEARCHED {
+                    break;
                 }
             }
         }
@@ -372,6 +388,17 @@ enum Standing {
     Probe,
     PassedOver,
     Excluded,
+}
+
+impl Standing {
+    /// The pick of an Endpoint that may be taken. A probe must be: the right to it was claimed.
+    fn pick(self, index: usize) -> Option<Pick> {
+        match self {
+            Self::Fit => Some(Pick { index, reason: Reason::Random }),
+            Self::Probe => Some(Pick { index, reason: Reason::Probe }),
+            Self::PassedOver | Self::Excluded => None,
+        }
+    }
 }
 
 /// Gives candidates without a latency average the mean of those that have one.

@@ -9,11 +9,13 @@ pub trait Rng {
     ///
     /// By the high half of a product (Lemire 2019, arXiv 1805.10941) without its rejection step: the bias
     /// is at most `bound` / 2³², far below what a balancer could show.
+    #[inline]
     fn below(&mut self, bound: u32) -> u32 {
         (((self.next_u64() >> 32) * u64::from(bound)) >> 32) as u32
     }
 
     /// Uniform in `0.0..1.0`, with 53 bits.
+    #[inline]
     fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / 9_007_199_254_740_992.0
     }
@@ -37,6 +39,7 @@ impl SplitMix64 {
 }
 
 impl Rng for SplitMix64 {
+    #[inline]
     fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -32,6 +32,7 @@ pub enum Dialable {
 pub(super) struct Dials(AtomicU64);
 
 impl Dials {
+    #[inline]
     pub(super) fn judge(&self, now: Micros) -> Dialable {
         let word = self.0.load(Relaxed);
         if word >> TIME_BITS < TRIP {

@@ -60,6 +60,7 @@ impl Failures {
         }
     }
 
+    #[inline]
     pub(super) fn penalty(&self, now: Micros) -> Option<Penalty> {
         let word = self.penalty.load(Relaxed);
         if word == 0 {

@@ -19,6 +19,7 @@ pub(super) struct Latency(AtomicU64);
 
 impl Latency {
     /// The decayed average in microseconds, at least 1.
+    #[inline]
     pub(super) fn read(&self, now: Micros) -> Option<f32> {
         let word = self.0.load(Relaxed);
         (word != 0).then(|| decayed(word, quanta(now)))
@@ -72,6 +73,7 @@ impl Latency {
 }
 
 /// What is left of an amount after `dt` quanta.
+#[inline]
 fn keep(dt: u32) -> f32 {
     if dt == 0 { 1.0 } else { (-(dt as f32) * QUANTUM_US / DECAY.0 as f32).exp() }
 }
@@ -88,11 +90,13 @@ const AHEAD: u32 = 60_000;
 
 /// Time in units of 1,024 µs; 32 bits last for 50 days, and an average untouched for that long may for some
 /// seconds look fresh, which does no harm. Finer units would make steps too small for an `f32`.
+#[inline]
 pub(super) fn quanta(now: Micros) -> u32 {
     (now.0 >> QUANTUM_SHIFT) as u32
 }
 
 /// Quanta from `then` to `now`; 0 if `then` is a little later.
+#[inline]
 pub(super) fn elapsed(then: u32, now: u32) -> u32 {
     let span = now.wrapping_sub(then);
     if span > u32::MAX - AHEAD { 0 } else { span }
@@ -114,6 +118,7 @@ fn age(word: u64, now: u32) -> u32 {
     elapsed((word >> 32) as u32, now)
 }
 
+#[inline]
 fn decayed(word: u64, now: u32) -> f32 {
     (value(word) * keep(age(word, now))).max(1.0)
 }

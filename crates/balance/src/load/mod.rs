@@ -74,6 +74,7 @@ impl EndpointLoad {
     }
 
     /// Attempts in flight, over all workers.
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
     }
@@ -137,6 +138,7 @@ impl EndpointLoad {
     }
 
     /// Whether the Endpoint may be tried.
+    #[inline]
     pub fn dialable(&self, now: Micros) -> Dialable {
         self.dials.judge(now)
     }
@@ -168,6 +170,7 @@ impl EndpointLoad {
     }
 
     /// The latency average in microseconds.
+    #[inline]
     pub(crate) fn latency_us(&self, now: Micros) -> Option<f32> {
         self.latency.read(now)
     }
@@ -183,6 +186,7 @@ impl EndpointLoad {
     }
 
     /// The penalty that recent failures would put on it.
+    #[inline]
     pub(crate) fn penalty(&self, now: Micros) -> Option<Penalty> {
         self.failures.penalty(now)
     }
