@@ -32,6 +32,8 @@ struct Idle {
 struct Pool {
     generation: u32,
     idle: Vec<Idle>,
+    /// The Endpoint takes no new requests: a connection is closed after its response.
+    closed: bool,
 }
 
 /// The pools of a worker, by the Endpoint's dense index.
@@ -46,6 +48,29 @@ impl Pools {
     /// Empty pools that keep at most so many idle connections per Endpoint.
     pub(crate) fn new(per_endpoint: usize) -> Self {
         Self { endpoints: Vec::new(), per_endpoint, len: 0 }
+    }
+
+    /// Says whether the Endpoint takes new requests. What is in its pool stays there until [`clear`](Self::clear).
+    pub(crate) fn set_open(&mut self, slot: EndpointSlot, open: bool, displaced: &mut Vec<Key>) {
+        // An Endpoint that was never connected to has no pool; a new one is open.
+        if !open || self.pool(slot).is_some() {
+            self.place(slot, displaced).closed = !open;
+        }
+    }
+
+    /// The Endpoint's pool, made if need be; the connections of one that stood at its index before are displaced.
+    fn place(&mut self, slot: EndpointSlot, displaced: &mut Vec<Key>) -> &mut Pool {
+        let index = slot.index as usize;
+        if self.endpoints.len() <= index {
+            self.endpoints.resize_with(index + 1, Pool::default);
+        }
+        let pool = &mut self.endpoints[index];
+        if pool.generation != slot.generation {
+            self.len -= pool.idle.len();
+            displaced.extend(pool.idle.drain(..).map(|idle| idle.key));
+            *pool = Pool { generation: slot.generation, idle: std::mem::take(&mut pool.idle), closed: false };
+        }
+        pool
     }
 
     fn pool(&mut self, slot: EndpointSlot) -> Option<&mut Pool> {
@@ -73,25 +98,18 @@ impl Pools {
         now: Micros,
         displaced: &mut Vec<Key>,
     ) {
-        let index = slot.index as usize;
-        if self.endpoints.len() <= index {
-            self.endpoints.resize_with(index + 1, Pool::default);
-        }
-        let pool = &mut self.endpoints[index];
-        let before = pool.idle.len();
-        if pool.generation != slot.generation {
-            displaced.extend(pool.idle.drain(..).map(|idle| idle.key));
-            pool.generation = slot.generation;
-        }
-        if self.per_endpoint == 0 {
+        let per_endpoint = self.per_endpoint;
+        let pool = self.place(slot, displaced);
+        if per_endpoint == 0 || pool.closed {
             displaced.push(key);
-        } else {
-            if pool.idle.len() == self.per_endpoint {
-                displaced.push(pool.idle.remove(0).key);
-            }
-            pool.idle.push(Idle { key, fingerprint, since: now });
+            return;
         }
-        self.len = self.len + pool.idle.len() - before;
+        let full = pool.idle.len() == per_endpoint;
+        if full {
+            displaced.push(pool.idle.remove(0).key);
+        }
+        pool.idle.push(Idle { key, fingerprint, since: now });
+        self.len += usize::from(!full);
     }
 
     /// Takes the connection that was parked last; with `fresh`, only if that was less than so long ago.
@@ -195,6 +213,22 @@ mod tests {
         let (pools, displaced) = parked(&[1, 2, 3, 4]);
         assert_eq!(displaced, [key(1)]);
         assert_eq!(pools.len(), 3);
+    }
+
+    #[test]
+    fn an_endpoint_that_takes_no_requests_keeps_no_connection_after_its_response() {
+        let (mut pools, mut displaced) = parked(&[]);
+        pools.set_open(A, false, &mut displaced);
+        pools.park(A, PLAIN, key(1), Micros(0), &mut displaced);
+        assert_eq!(displaced, [key(1)]);
+        pools.set_open(A, true, &mut displaced);
+        pools.park(A, PLAIN, key(2), Micros(0), &mut displaced);
+        assert_eq!(displaced, [key(1)]);
+        // The next Endpoint at this index begins open.
+        pools.set_open(A, false, &mut displaced);
+        displaced.clear();
+        pools.park(LATER_A, PLAIN, key(3), Micros(0), &mut displaced);
+        assert_eq!((displaced, pools.len()), (vec![key(2)], 1));
     }
 
     #[test]

@@ -20,7 +20,9 @@ use crate::worker::upstream::Hands;
 use fairlead_balance::Micros;
 
 /// Steps of one connection before others get their turn.
-const STEPS: usize = 16;
+const STEPS: usize = 8;
+/// Free actives that are kept: as many as requests usually run at once.
+const SPARE: usize = 1_024;
 /// A client that has ended its direction may still wait for its answer; one that is gone looks the same.
 const HALF_CLOSED: Micros = Micros(2_000_000);
 /// Bytes of an unread body that are dropped in order to keep a connection.
@@ -124,7 +126,9 @@ impl Worker {
         self.buffers.give_any(&mut flow.outbound);
         flow.tunnel.give_buffers(&mut self.buffers);
         flow.next();
-        self.spare.push(active);
+        if self.spare.len() < SPARE {
+            self.spare.push(active);
+        }
     }
 
     /// Gives the machine an event and does what it says.

@@ -18,7 +18,7 @@ use crate::worker::Worker;
 use crate::worker::slab::Key;
 
 /// Reads of a body before others get their turn.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 2;
 
 impl Flow {
     /// Validates the body bytes that are at hand. With `limit`, a body that is whole and not longer goes behind the

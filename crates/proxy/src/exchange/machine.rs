@@ -2,7 +2,7 @@
 
 use super::{
     AttemptId, Death, DialError, Driver, Event, Failure, Flags, MAX_ATTEMPTS, Opened, Peer, Plan, Report,
-    Step, Want,
+    Retry, Step, Want,
 };
 use crate::timer::NEVER;
 use fairlead_balance::Micros;
@@ -182,6 +182,7 @@ impl Exchange {
                         return self.fail(Failure::LOCAL, driver);
                     }
                     driver.report(id, peer, Report::DialFailed(error));
+                    driver.count(Retry::NeverSent);
                 }
                 Opened::NoEndpoint => {
                     only = self.stale.take();
@@ -196,6 +197,12 @@ impl Exchange {
             only = None;
         }
         self.fail(self.last.unwrap_or(Failure::CONNECT).with(Flags::URX), driver)
+    }
+
+    fn spend(retry: Retry, driver: &mut impl Driver) -> bool {
+        let granted = driver.take_budget();
+        driver.count(if granted { retry } else { Retry::BudgetExhausted });
+        granted
     }
 
     fn try_peer(&mut self, peer: Peer) {
@@ -248,6 +255,7 @@ impl Exchange {
         if self.carrier.is_some() || self.dials.iter().any(Option::is_some) {
             return Step::Continue;
         }
+        driver.count(Retry::NeverSent);
         self.open_next(Want::Dial, now, driver)
     }
 
@@ -270,6 +278,7 @@ impl Exchange {
             return self.fail(Failure::TIMEOUT, driver);
         }
         if !carrier.sent && death != Death::Protocol {
+            driver.count(Retry::NeverSent);
             return self.open_next(Want::Dial, now, driver);
         }
         let allowed = self.plan.idempotent
@@ -280,7 +289,10 @@ impl Exchange {
         if !allowed {
             return self.fail(failure, driver);
         }
-        if self.repeats_left == 0 || usize::from(self.opened) == MAX_ATTEMPTS || !driver.take_budget() {
+        if self.repeats_left == 0
+            || usize::from(self.opened) == MAX_ATTEMPTS
+            || !Self::spend(Retry::Repeat, driver)
+        {
             return self.fail(failure.with(Flags::URX), driver);
         }
         self.repeats_left -= 1;
@@ -314,7 +326,7 @@ impl Exchange {
             }
             dial.hedge_at = NEVER;
             self.dials[slot] = Some(dial);
-            if usize::from(self.opened) < MAX_ATTEMPTS && driver.take_budget() {
+            if usize::from(self.opened) < MAX_ATTEMPTS && Self::spend(Retry::Hedge, driver) {
                 self.hedge(now, driver);
             }
         }

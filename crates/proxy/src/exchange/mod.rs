@@ -112,6 +112,31 @@ pub(crate) enum Death {
     Protocol,
 }
 
+/// Why there was a second attempt, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// The first was never sent.
+    NeverSent,
+    /// It was sent, and its connection died.
+    Repeat,
+    /// Its dial was late.
+    Hedge,
+    /// The budget is spent.
+    BudgetExhausted,
+}
+
+impl Retry {
+    /// A stable code.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverSent => "never_sent",
+            Self::Repeat => "repeat",
+            Self::Hedge => "hedge",
+            Self::BudgetExhausted => "budget_exhausted",
+        }
+    }
+}
+
 /// What happened to an attempt's Endpoint, for health and balancing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
@@ -127,8 +152,10 @@ pub(crate) enum Report {
 pub(crate) trait Driver {
     /// Picks an Endpoint outside `exclude` (or `only`, where given) and opens a connection to it.
     fn open(&mut self, id: AttemptId, want: Want, exclude: &[Peer], only: Option<Peer>) -> Opened;
-    /// Takes one repeat or hedge out of the budget.
+    /// Takes one repeat or hedged dial out of the budget.
     fn take_budget(&mut self) -> bool;
+    /// Counts a second attempt, or one that the budget forbade.
+    fn count(&mut self, retry: Retry);
     /// Tells the ledger of a failure.
     fn report(&mut self, id: AttemptId, peer: Peer, report: Report);
     /// The attempt has ended or is not needed: an open dial finishes into the pool, anything else is closed. Every

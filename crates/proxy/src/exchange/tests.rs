@@ -1,8 +1,8 @@
 //! The laws of an Exchange over a mock driver, in virtual time: a test for each sentence.
 
 use super::{
-    AttemptId, Death, DialError, Driver, Event, Exchange, Failure, Flags, Opened, Peer, Plan, Report, Step,
-    Want,
+    AttemptId, Death, DialError, Driver, Event, Exchange, Failure, Flags, Opened, Peer, Plan, Report, Retry,
+    Step, Want,
 };
 use crate::timer::NEVER;
 use fairlead_balance::Micros;
@@ -41,11 +41,19 @@ struct Mock {
     opened: Vec<(Want, u32)>,
     reports: Vec<(u32, Report)>,
     abandoned: Vec<u8>,
+    retries: Vec<Retry>,
 }
 
 impl Mock {
     fn new(moods: &[Mood]) -> Self {
-        Self { moods: moods.to_vec(), budget: 100, opened: vec![], reports: vec![], abandoned: vec![] }
+        Self {
+            moods: moods.to_vec(),
+            budget: 100,
+            opened: vec![],
+            reports: vec![],
+            abandoned: vec![],
+            retries: vec![],
+        }
     }
 
     fn peers(&self) -> Vec<u32> {
@@ -74,6 +82,10 @@ impl Driver for Mock {
         let left = self.budget > 0;
         self.budget = self.budget.saturating_sub(1);
         left
+    }
+
+    fn count(&mut self, retry: Retry) {
+        self.retries.push(retry);
     }
 
     fn report(&mut self, _: AttemptId, peer: Peer, report: Report) {
@@ -155,6 +167,7 @@ fn sent_and_died_before_a_response_byte_repeats_once_for_idempotent_methods() {
     let step = exchange.on(Event::Died(Death::Reset), T0, &mut driver);
     assert_eq!(step, Step::Fail(Failure::RESET.with(Flags::URX)), "once, not twice");
     assert_eq!(driver.budget, 99, "a repeat is taken from the budget");
+    assert_eq!(driver.retries, [Retry::Repeat]);
 }
 
 #[test]
@@ -264,6 +277,7 @@ fn repeats_and_hedges_stop_when_the_budget_is_spent() {
     driver.budget = 0;
     assert_eq!(exchange.on(Event::Tick, after(200), &mut driver), Step::Continue);
     assert_eq!(driver.opened.len(), 1);
+    assert_eq!(driver.retries, [Retry::BudgetExhausted]);
     assert_eq!(exchange.next_deadline(), after(1_000), "the dial itself goes on");
 }
 

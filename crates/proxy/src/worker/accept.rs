@@ -95,12 +95,22 @@ impl Worker {
 
     /// The bind's place in this worker's list.
     fn bind(&mut self, address: SocketAddr) -> u32 {
-        let known = self.binds.iter().position(|bind| bind.address == address);
-        known.unwrap_or_else(|| {
-            let table = self.root.binds.get(&address).cloned();
-            self.binds.push(Bind { address, table, connections: 0 });
-            self.binds.len() - 1
-        }) as u32
+        if let Some(known) = self.binds.iter().position(|bind| bind.address == address) {
+            return known as u32;
+        }
+        let bind = Bind { address, table: self.root.binds.get(&address).cloned(), connections: 0 };
+        // A place that no configuration, no socket and no connection uses is free.
+        let listens =
+            |index: usize| self.listeners.iter().flatten().any(|other| other.bind as usize == index);
+        let free = |(index, bind): &(usize, &Bind)| {
+            bind.table.is_none() && bind.connections == 0 && !listens(*index)
+        };
+        if let Some((index, _)) = self.binds.iter().enumerate().find(free) {
+            self.binds[index] = bind;
+            return index as u32;
+        }
+        self.binds.push(bind);
+        self.binds.len() as u32 - 1
     }
 
     fn listen(&mut self, socket: ListenSocket) {

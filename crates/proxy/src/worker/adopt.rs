@@ -31,7 +31,6 @@ impl Worker {
         for bind in &mut self.binds {
             bind.table = new.binds.get(&bind.address).cloned();
         }
-        // A bind that is gone keeps its place while connections are open; its place is then given to the next one.
         if new.generation == old.generation + 1 {
             for slot in &new.changed.backends {
                 self.update_backend(*slot, &new);
@@ -81,10 +80,16 @@ impl Worker {
                 self.balancers[index] = None;
             }
         }
+        let fallback = !state.views.iter().any(|view| view.ready);
         for (endpoint, view) in state.endpoints.iter().zip(state.views.iter()) {
-            if !view.ready {
+            let serves = view.ready || (fallback && view.fallback);
+            if !serves {
                 self.leave(endpoint.slot);
             }
+            let mut displaced = std::mem::take(&mut self.doomed);
+            self.pools.set_open(endpoint.slot, serves, &mut displaced);
+            self.doomed = displaced;
+            self.close_doomed();
         }
     }
 

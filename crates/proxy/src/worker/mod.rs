@@ -142,6 +142,13 @@ pub fn run(shared: &Arc<Shared>, index: usize) -> io::Result<()> {
     let mut worker = Worker::new(Arc::clone(shared), index)?;
     let mut events = Events::with_capacity(BATCH);
     while worker.turn(&mut events)? {}
+    // The last lines: whoever takes them holds the buffer for moments only.
+    for _ in 0..1_000 {
+        if worker.flush_log() {
+            break;
+        }
+        std::thread::yield_now();
+    }
     Ok(())
 }
 
@@ -221,6 +228,10 @@ impl Worker {
         self.adopt();
         self.receive();
         self.follow_phase();
+        // First what ends idle connections: a request of this batch must not meet one of them.
+        for event in events.iter() {
+            self.end_idle(event);
+        }
         for event in events.iter() {
             match event.token() {
                 WAKER => {}
@@ -231,9 +242,13 @@ impl Worker {
         self.go_on();
         self.ring();
         self.cell().stats.upstream_idle.set(self.pools.len() as u64);
-        self.log.flush(&self.shared.workers[self.index].log);
+        self.flush_log();
         self.cell().beat(self.now);
         Ok(!self.is_over())
+    }
+
+    fn flush_log(&mut self) -> bool {
+        self.log.flush(&self.shared.workers[self.index].log)
     }
 
     fn timeout(&self) -> Duration {

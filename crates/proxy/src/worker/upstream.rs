@@ -16,7 +16,7 @@ use super::Worker;
 use super::slab::Key;
 use crate::conn::socket::{Socket, dial};
 use crate::conn::state::{Attempt, Conn, Flow, Role, Up};
-use crate::exchange::{AttemptId, Death, DialError, Driver, Event, Opened, Peer, Report, Want};
+use crate::exchange::{AttemptId, Death, DialError, Driver, Event, Opened, Peer, Report, Retry, Want};
 use crate::pool::Fingerprint;
 use crate::shared::EndpointState;
 use crate::timer::{Alarm, NEVER};
@@ -77,10 +77,11 @@ impl Driver for Hands<'_> {
     }
 
     fn take_budget(&mut self) -> bool {
-        let granted = self.worker.budget.try_spend(self.worker.now);
-        let reason = if granted { "repeat_or_hedge" } else { "budget_exhausted" };
-        self.worker.cell().stats.retries.add(reason);
-        granted
+        self.worker.budget.try_spend(self.worker.now)
+    }
+
+    fn count(&mut self, retry: Retry) {
+        self.worker.cell().stats.retries.add(retry.as_str());
     }
 
     fn report(&mut self, id: AttemptId, _: Peer, report: Report) {
@@ -135,7 +136,7 @@ impl Worker {
             DialError::TimedOut | DialError::Unreachable => endpoint.load.suspected(self.now),
             DialError::Local => return,
         }
-        endpoint.last_failure.note(self.now, "UF");
+        endpoint.note_dial_failure(self.now);
     }
 
     fn begin_dial(&mut self, endpoint: &Arc<EndpointState>, role: Role) -> Result<Key, DialError> {
@@ -189,15 +190,30 @@ impl Worker {
         let slot = up.endpoint.slot;
         let mut doomed = std::mem::take(&mut self.doomed);
         self.pools.park(slot, Fingerprint::PLAIN_HTTP1, key, self.now, &mut doomed);
+        self.doomed = doomed;
         self.alarm(key, self.now + idle);
-        for key in doomed.drain(..) {
-            // It has left the pool already.
+        self.close_doomed();
+    }
+
+    /// Closes connections that have left their pool.
+    pub(super) fn close_doomed(&mut self) {
+        while let Some(key) = self.doomed.pop() {
             if let Some(up) = self.up(key) {
                 up.role = Role::Leaving;
             }
             self.close_up(key);
         }
-        self.doomed = doomed;
+    }
+
+    /// Closes the idle connection that an event is about, if it ends it.
+    pub(super) fn end_idle(&mut self, event: &mio::event::Event) {
+        if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
+            return;
+        }
+        let key = Key::of(event.token());
+        if self.up(key).is_some_and(|up| matches!(up.role, Role::Idle | Role::Leaving)) {
+            self.close_up(key);
+        }
     }
 
     /// The poller said something about a connection to an Endpoint.

@@ -85,7 +85,7 @@ fn a_routes_deadline_is_504() {
         2,
         "no repeat"
     );
-    assert_eq!(proxy.stats.requests(StatusClass::ServerError), 2);
+    support::wait_until("both counted", || proxy.stats.requests(StatusClass::ServerError) == 2);
     proxy.finish();
 }
 

@@ -75,9 +75,9 @@ impl Proxy {
         proxy.publish(&[EMPTY]);
         for index in 0..workers {
             let shared = Arc::clone(&proxy.shared);
-            proxy.threads.push(std::thread::spawn(move || {
-                fairlead_proxy::internals::run_worker(&shared, index).unwrap();
-            }));
+            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+            let run = move || fairlead_proxy::internals::run_worker(&shared, index).unwrap();
+            proxy.threads.push(thread.spawn(run).unwrap());
             let socket = socket.try_clone().unwrap();
             let open = Arc::clone(&proxy.open);
             let listen = ListenSocket { address, shard: 0, socket, open };
