@@ -124,7 +124,7 @@ class Sim:
         elif isinstance(operation, AwaitServer):
             self.now += 0.75
             if self.reachable:
-                self.feed(Woke())
+                self.feed(Woke(recovered=True))
         elif isinstance(operation, List):
             self.now += REQUEST
             self._answer_list(operation)

@@ -184,7 +184,7 @@ def test_silence_of_a_stream_with_bookmarks_leads_to_a_list_of_at_least_that_ver
     assert sim.operation == List(sim.reflector.version)
 
 
-def test_silence_of_a_server_without_bookmarks_only_resumes() -> None:
+def test_silence_of_a_server_without_bookmarks_is_suspected_once_then_only_resumes() -> None:
     sim = started()
     for _ in range(10):
         sim.now += 100
@@ -192,7 +192,8 @@ def test_silence_of_a_server_without_bookmarks_only_resumes() -> None:
         assert isinstance(sim.operation, Sleep)
         assert sim.operation.seconds <= 0.5
         sim.run_until_watching()
-    assert len(sim.lists()) == 1
+    assert len(sim.lists()) == 2
+    assert len(sim.watches()) == 11
     sim.assert_no_hot_loop()
 
 

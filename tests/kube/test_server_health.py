@@ -66,7 +66,7 @@ async def test_a_server_that_starts_is_waited_for_until_it_is_ready(clock: Virtu
     health = ServerHealth(server.probe, random=Random(1), clock=clock)
     health.unreachable()
     await health.wait()
-    assert server.ready_at <= clock.monotonic() <= server.ready_at + 1.2
+    assert server.ready_at <= clock.monotonic() <= server.ready_at + 0.3 + 0.1
 
 
 async def test_a_server_that_answers_and_never_gets_ready_is_tried_all_the_same(clock: VirtualClock) -> None:
@@ -76,6 +76,24 @@ async def test_a_server_that_answers_and_never_gets_ready_is_tried_all_the_same(
     health.unreachable()
     await health.wait()
     assert 15 <= clock.monotonic() - server.up_at <= 18
+
+
+async def test_the_end_of_an_outage_is_told_to_those_who_wait_for_something_else(clock: VirtualClock) -> None:
+    server = Server(clock)
+    server.up_at = server.ready_at = clock.monotonic() + 3
+    health = ServerHealth(server.probe, random=Random(1), clock=clock)
+    health.unreachable()
+    told = asyncio.create_task(health.recovery())
+    await asyncio.sleep(0)
+    assert not told.done()
+    await health.wait()
+    await told
+    later = asyncio.create_task(health.recovery())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not later.done(), "each outage is told once"
+    later.cancel()
+    await asyncio.wait([later])
 
 
 async def test_when_the_one_who_probes_is_cancelled_the_next_takes_over(clock: VirtualClock) -> None:

@@ -55,7 +55,9 @@ def route(name: str, version: int, **spec: object) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def source(api: FakeApi) -> AsyncIterator[tuple[ClusterSource, list[Change]]]:
+async def source(
+    api: FakeApi, *, late_after: float = 10.0
+) -> AsyncIterator[tuple[ClusterSource, list[Change]]]:
     changes: list[Change] = []
 
     def sink(batch: Sequence[Change], /) -> None:
@@ -65,7 +67,11 @@ async def source(api: FakeApi) -> AsyncIterator[tuple[ClusterSource, list[Change
         made = ClusterSource(
             client,
             random=Random(1),
-            settings=ClusterSettings(reflector=FAST, health=HEALTH, restart_after=0.05),
+            settings=ClusterSettings(
+                reflector=msgspec.structs.replace(FAST, late_after=late_after),
+                health=HEALTH,
+                restart_after=0.05,
+            ),
         )
         task = asyncio.create_task(made.run(sink))
         try:
@@ -78,6 +84,10 @@ async def source(api: FakeApi) -> AsyncIterator[tuple[ClusterSource, list[Change
 
 def synced(changes: list[Change]) -> set[Kind]:
     return {change.kind for change in changes if isinstance(change, Synced)}
+
+
+def refusals(changes: list[Change]) -> list[tuple[Kind, str]]:
+    return [(change.kind, change.code) for change in changes if isinstance(change, Unavailable)]
 
 
 async def test_every_kind_is_followed_over_all_namespaces() -> None:
@@ -123,8 +133,7 @@ async def test_one_kind_that_is_refused_hurts_no_other_and_heals_by_itself(statu
         collections.faults["backendpolicies"] = status
         async with source(api) as (_, changes):
             await eventually(lambda: synced(changes) == set(KINDS) - {Kind.BACKEND_POLICY})
-            unavailable = [change for change in changes if isinstance(change, Unavailable)]
-            assert [(u.kind, u.code) for u in unavailable] == [(Kind.BACKEND_POLICY, code)]
+            assert refusals(changes) == [(Kind.BACKEND_POLICY, code)]
             del collections.faults["backendpolicies"]
             await eventually(lambda: synced(changes) == set(KINDS))
 
@@ -133,11 +142,9 @@ async def test_one_kind_that_hangs_is_told_and_hurts_no_other() -> None:
     async with running() as api:
         collections = Collections(api)
         collections.hanging.add("referencegrants")
-        async with source(api) as (_, changes):
+        async with source(api, late_after=0.3) as (_, changes):
             await eventually(lambda: synced(changes) == set(KINDS) - {Kind.REFERENCE_GRANT})
-            await eventually(
-                lambda: any(isinstance(c, Unavailable) and c.kind is Kind.REFERENCE_GRANT for c in changes)
-            )
+            await eventually(lambda: (Kind.REFERENCE_GRANT, "Slow") in refusals(changes))
 
 
 async def test_a_bad_object_is_a_finding_that_is_taken_back() -> None:
@@ -239,6 +246,5 @@ async def test_a_defect_while_following_one_kind_is_told_and_tried_again(
         async with source(api) as (made, changes):
             await eventually(lambda: synced(changes) == set(KINDS))
             assert made.defects == 1
-            unavailable = [(c.kind, c.code) for c in changes if isinstance(c, Unavailable)]
-            assert unavailable == [(Kind.HTTP_ROUTE, "Internal")]
+            assert refusals(changes) == [(Kind.HTTP_ROUTE, "Internal")]
             assert any(isinstance(c, Upserted) for c in changes)

@@ -81,6 +81,9 @@ class Late(msgspec.Struct, frozen=True):
 class Woke(msgspec.Struct, frozen=True):
     """The sleep is over, or the server can be reached again."""
 
+    recovered: bool = False
+    """The shared probe has just reached the server after an outage."""
+
 
 Event = (
     Listed
@@ -127,6 +130,8 @@ class Sleep(msgspec.Struct, frozen=True):
     """Do nothing for a while, then `Woke`."""
 
     seconds: float
+    until_recovery: bool = False
+    """Wake early when an outage ends: the wait is for a connection that broke."""
 
 
 class AwaitServer(msgspec.Struct, frozen=True):

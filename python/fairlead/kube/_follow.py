@@ -90,11 +90,10 @@ class Follower(Generic[T]):
                 case Watch():
                     step = await self._watch(step.then)
                 case Sleep():
-                    await asyncio.sleep(step.then.seconds)
-                    step = self._feed(Woke())
+                    step = self._feed(Woke(recovered=await self._sleep(step.then)))
                 case AwaitServer():
                     await self._health.wait()
-                    step = self._feed(Woke())
+                    step = self._feed(Woke(recovered=True))
                 case None:
                     raise AssertionError("the machine has nothing to do")
 
@@ -108,6 +107,18 @@ class Follower(Generic[T]):
         if isinstance(error, Unreachable):
             self._health.unreachable()
         return self._feed(Failed(error))
+
+    async def _sleep(self, operation: Sleep) -> bool:
+        """Sleeps; whether it was cut short because an outage has ended."""
+        if not operation.until_recovery:
+            await asyncio.sleep(operation.seconds)
+            return False
+        try:
+            async with asyncio.timeout(operation.seconds):
+                await self._health.recovery()
+        except TimeoutError:
+            return False
+        return True
 
     async def _list(self, operation: List) -> Step[T]:
         late = asyncio.get_running_loop().call_later(

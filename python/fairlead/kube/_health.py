@@ -3,8 +3,8 @@
 Laws:
 1. While connecting fails one task at a time probes, every `interval` seconds (jittered); all others wait for it.
    With a backoff of their own instead the next try after an outage of 20 s would come 15 s late (median).
-2. The probe succeeds when the server says that it is ready. One that answers but is not ready is given
-   `starting` seconds; then everybody tries for himself, with the backoff that HTTP errors have.
+2. The probe succeeds when the server says that it is ready. One that answers but is not ready is probed every
+   `starting_interval` for `starting` seconds; then everybody tries for himself, with the backoff of HTTP errors.
 3. Whoever waits may be cancelled; the next one takes over.
 """
 
@@ -22,6 +22,7 @@ class HealthSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All in seconds."""
 
     interval: tuple[float, float] = (0.5, 1.0)
+    starting_interval: float = 0.3
     starting: float = 15.0
     spread: float = 0.1
     """Those who waited go on spread over this time."""
@@ -37,6 +38,8 @@ class Outage:
 
     def pause(self) -> float:
         """Seconds until the next probe."""
+        if self._answers_since is not None:
+            return self._settings.starting_interval
         return self._random.uniform(*self._settings.interval)
 
     def is_over(self, ready: bool | None, now: float) -> bool:  # noqa: FBT001 - an outcome
@@ -71,6 +74,7 @@ class ServerHealth:
         self._clock = clock or SystemClock()
         self._outage: Outage | None = None
         self._prober = asyncio.Lock()
+        self._recovered = asyncio.Event()
 
     @property
     def down(self) -> bool:
@@ -89,6 +93,13 @@ class ServerHealth:
                 await asyncio.sleep(outage.pause())
                 if outage.is_over(await self._try(), self._clock.monotonic()):
                     self._outage = None
+                    self._recovered.set()
+                    self._recovered = asyncio.Event()
+        await asyncio.sleep(self._random.random() * self.settings.spread)
+
+    async def recovery(self) -> None:
+        """Returns when the next outage ends, or the present one."""
+        await self._recovered.wait()
         await asyncio.sleep(self._random.random() * self.settings.spread)
 
     async def _try(self) -> bool | None:

@@ -14,11 +14,12 @@ Laws:
    paged: with another version a limit would mean exactly that version.
 2. A watch resumes where the last one ended; it is not a reason to list. Reasons are: 410 in any form; a watch
    shorter than a second without any event; five failures without an event between them; a version that goes
-   backwards; silence of a stream that used to bring bookmarks; `relist_after` since the last list.
+   backwards; silence where bookmarks should come; `relist_after` since the last list.
 3. Nothing is asked twice without a wait between, except that a refused version is asked for anew once, and that
    a watch that ended well after a second or more is made anew. The first failure in a while, and a watch lost
    after it had lived for long, wait only for a short spread. So there is no hot loop, whatever the server does.
-4. While no connection can be made the shared probe of the server decides when to go on (`AwaitServer`);
+4. While no connection can be made the shared probe of the server decides when to go on (`AwaitServer`), and its
+   success also cuts the wait after a connection that broke short;
    everything else that fails waits by the backoff, or as Retry-After says (a server that is starting asks for
    one second where the backoff has long come to thirty).
 5. An event that is not newer than what was reached is a duplicate of what the copy holds and is passed over, or
@@ -163,6 +164,7 @@ class Reflector(Generic[T]):
         self._opened = False
         self._initial_events = False
         self._bookmarks_come = False
+        self._silence_checked = False
         self._errors_in_a_row = 0
 
     def start(self) -> Step[T]:
@@ -193,6 +195,8 @@ class Reflector(Generic[T]):
             case Stalled():
                 return self._stalled(now)
             case Woke():
+                if event.recovered:
+                    self._backoff.reset()
                 return Step((), self._ask_list() if self._then is Phase.LISTING else self._ask_watch(now))
             case Late():
                 late = self._told is None and self.phase is Phase.LISTING
@@ -315,8 +319,10 @@ class Reflector(Generic[T]):
         self.stats.stalls += 1
         if self._is_list_due(now):
             return Step((), self._ask_list())
-        # A server whose versions went backwards waits in silence for ours to come (kubernetes #107457).
-        suspect = self._watch_events == 0 and self._bookmarks_come
+        # A server whose versions went backwards waits in silence for ours to come (kubernetes #107457). One that
+        # never sends bookmarks is silent by nature: it is suspected only once.
+        suspect = self._watch_events == 0 and (self._bookmarks_come or not self._silence_checked)
+        self._silence_checked = self._silence_checked or suspect
         return Step((), self._wait_spread(Phase.LISTING if suspect else Phase.WATCHING))
 
     def _is_list_due(self, now: float) -> bool:
@@ -375,24 +381,26 @@ class Reflector(Generic[T]):
             self.phase, self._then = Phase.WAITING, then
             return AwaitServer()
         wait = self._wait_after_failure(now, then)
-        if error.retry_after is None or not isinstance(wait, Sleep):
+        if isinstance(error, Disconnected):
+            return Sleep(wait.seconds, until_recovery=True)
+        if error.retry_after is None:
             return wait
         asked = min(error.retry_after, self.settings.retry_after_cap)
-        asked += self._random.random() * min(asked, 1.0)
+        asked += self._random.random() * min(asked * 0.25, 1.0)
         trusted = self._backoff.failures <= self.settings.retry_after_trusted
         return Sleep(max(asked, self.settings.backoff.initial if trusted else wait.seconds))
 
-    def _wait_after_failure(self, now: float, then: Phase, *, soon: bool = False) -> Operation:
+    def _wait_after_failure(self, now: float, then: Phase, *, soon: bool = False) -> Sleep:
         """Waits by the backoff; `soon`: the first failure in a while only for a short spread."""
         wait = self._backoff.fail(now)
         if soon and self._backoff.failures == 1:
             return self._wait_spread(then)
         return self._wait(wait, then)
 
-    def _wait_spread(self, then: Phase) -> Operation:
+    def _wait_spread(self, then: Phase) -> Sleep:
         return self._wait(self._random.random() * self.settings.spread, then)
 
-    def _wait(self, seconds: float, then: Phase) -> Operation:
+    def _wait(self, seconds: float, then: Phase) -> Sleep:
         self.phase, self._then = Phase.WAITING, then
         return Sleep(seconds)
 
