@@ -3,6 +3,7 @@
 //! Each test ends with all in-flight gauges at 0 ([`support::Proxy::finish`]).
 #![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
 
+mod accounts;
 mod bodies;
 mod changes;
 mod deadlines;

@@ -164,6 +164,23 @@ fn a_pooled_connection_closed_by_its_server_is_never_met_by_a_request() {
 }
 
 #[test]
+fn a_post_takes_a_pooled_connection_only_while_it_is_fresh() {
+    let backend = Backend::saying("ok");
+    let proxy = Proxy::start(&[&backend]);
+    let mut client = Client::connect(proxy.address);
+    assert_eq!(send(&mut client, "GET", 0, ""), 200);
+    assert_eq!(send(&mut client, "POST", 1, "body"), 200);
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 1, "fresh");
+    support::pause(1_100);
+    assert_eq!(send(&mut client, "POST", 2, "body"), 200);
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 2, "a second old");
+    support::pause(1_100);
+    assert_eq!(send(&mut client, "GET", 3, ""), 200);
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 2, "good enough for what can be repeated");
+    proxy.finish();
+}
+
+#[test]
 fn no_post_is_executed_twice_whatever_the_endpoints_do() {
     // Executes each request; of every third connection it then drops the answer.
     let executed: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
