@@ -104,6 +104,7 @@ class Rig:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or VirtualClock()
+        self.ready = True
         self.store = stream.Store(lambda _key, _body: None)
         self.statuses = Statuses({})
         self.telemetry = admin.TelemetryBook()
@@ -125,7 +126,7 @@ class Rig:
             version="1",
             pid=1,
             source="somewhere",
-            ready=True,
+            ready=self.ready,
             epoch=1,
             generation=self.store.generation,
             kinds=self.inventory.kinds,

@@ -31,8 +31,32 @@ def test_a_wrong_command_line_is_exit_code_2(cli: Cli, arguments: list[str]) -> 
 
 def test_a_missing_directory_is_named_before_anything_starts(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("run", str(tmp_path / "none"))
-    assert code == 1
+    assert code == 2
     assert err.startswith(f"error: {tmp_path / 'none'} is not a directory (DirectoryNotFound)")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--address-pool=pool",
+        "--address-pool=10.0.0.0/99",
+        "--health-address=9100",
+        "--health-address=localhost:9100",
+        "--health-address=127.0.0.1:99999",
+        "--workers=0",
+        "--drain-grace=60",
+    ],
+)
+def test_a_setting_that_cannot_work_is_named_before_anything_starts(
+    cli: Cli, tmp_path: Path, option: str
+) -> None:
+    for command in (["run", str(tmp_path)], ["controller", str(tmp_path)]):
+        if command[0] == "controller" and "pool" not in option:
+            continue
+        code, _, err = cli(*command, option)
+        assert code == 2
+        assert err.startswith(f"error: {option.partition('=')[0]}")
+        assert "(InvalidSetting)" in err
 
 
 def test_options_come_from_the_environment(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

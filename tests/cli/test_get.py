@@ -8,6 +8,7 @@ from tests.admin.rig import endpoint, gateway, gateway_status
 from tests.cli.conftest import Cli, Instance
 
 from fairlead.resources import Kind
+from fairlead.sources import Finding, Unavailable
 
 
 def table(text: str) -> list[list[str]]:
@@ -47,6 +48,19 @@ def test_a_namespace_without_items_says_where_they_are(cli: Cli, instance: Insta
     assert (code, out) == (0, "")
     assert "No gateways found in namespace empty." in err
     assert "use -A" in err
+
+
+def test_an_empty_list_says_what_is_wrong(cli: Cli, instance: Instance) -> None:
+    instance.rig.ready = False
+    instance.rig.inventory.apply(
+        [
+            Unavailable(Kind.SERVICE, "Forbidden", "no right to list"),
+            Finding("BrokenDocument", "bad indentation", "web.yaml:7"),
+        ]
+    )
+    _, _, err = cli("get", "gateways", "-n", "empty")
+    assert "hint: not everything has been read yet, Service: Forbidden: no right to list" in err
+    assert "finding: web.yaml:7: bad indentation (BrokenDocument)" in err
 
 
 def test_wide_names_the_problem(cli: Cli, instance: Instance) -> None:

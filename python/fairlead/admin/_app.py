@@ -29,6 +29,9 @@ SLICE_S = 0.002
 WATCH_S = 0.25
 """How often a watch looks for changes."""
 
+RELOOK_S = 1.0
+"""How often it looks though nothing was said to have changed: statuses also change by the passing of time."""
+
 BOOKMARK_S = 10.0
 """How often a silent watch says that it is alive; a client that is gone is noticed by it."""
 
@@ -119,16 +122,18 @@ class AdminServer:
         await response.prepare(request)
         shown: dict[Ref, bytes] = {}
         seen: int | None = None
-        told = self._clock.monotonic()
+        told = looked = self._clock.monotonic()
         while True:
             await self._look(collection)
-            if self._inventory.revision != seen:
-                first, seen = seen is None, self._inventory.revision
+            now = self._clock.monotonic()
+            lines: list[bytes] = []
+            if self._inventory.revision != seen or now - looked > RELOOK_S:
+                first, seen, looked = seen is None, self._inventory.revision, now
                 lines = await self._differences(collection, namespace, shown)
                 if first:
                     lines.append(_BOOKMARK)
-            else:
-                lines = [_BOOKMARK] if self._clock.monotonic() - told > BOOKMARK_S else []
+            if not lines and now - told > BOOKMARK_S:
+                lines = [_BOOKMARK]
             for line in lines:
                 await response.write(line)
                 told = self._clock.monotonic()

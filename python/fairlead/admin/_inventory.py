@@ -6,6 +6,7 @@ Laws:
 """
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Protocol
 
 import msgspec
@@ -195,7 +196,8 @@ class Inventory:
         if not isinstance(resource, snapshot.Endpoints):
             return ()
         measures = self._telemetry.endpoints(name)
-        return [_endpoint(ref, item, measures.get(item.id)) for item in resource.endpoints]
+        by_address = sorted(resource.endpoints, key=_place)
+        return [_endpoint(ref, item, measures.get(item.id)) for item in by_address]
 
     def _resource(self, kind: snapshot.Kind, name: str) -> snapshot.Resource | None:
         version = self._store.get(snapshot.Key(kind, name))
@@ -227,6 +229,12 @@ def _endpoint(backend: Ref, item: snapshot.Endpoint, measure: Measure | None) ->
             traffic=measure.traffic if measure else None,
         ),
     )
+
+
+def _place(item: snapshot.Endpoint) -> tuple[int, int, int]:
+    """People look for addresses, so that is the order."""
+    address = ip_address(item.address)
+    return address.version, int(address), item.port
 
 
 def _condition(item: snapshot.Endpoint) -> tuple[str, str]:

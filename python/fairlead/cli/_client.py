@@ -43,6 +43,12 @@ class Client:
     def version(self) -> api.Version:
         return msgspec.json.decode(self._get("version"), type=api.Version)
 
+    def instance(self) -> api.Instance:
+        return msgspec.json.decode(self._get("instance"), type=api.Instance)
+
+    def findings(self) -> tuple[api.Finding, ...]:
+        return msgspec.json.decode(self._get("findings"), type=tuple[api.Finding, ...])
+
     def list(self, collection: api.Collection, namespace: str) -> bytes:
         """The collection as JSON; an empty `namespace` means all."""
         return self._get(f"{collection}?{urlencode({'namespace': namespace})}")

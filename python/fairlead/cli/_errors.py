@@ -22,6 +22,9 @@ class NotFoundError(FairleadError):
     source = ErrorSource.USER
 
 
+_USAGE_CODES = {"Usage", "SeveralInstances", "InvalidInstanceName", "InvalidSetting", "DirectoryNotFound"}
+
+
 def show(error: FairleadError) -> None:
     """Prints an error to standard error."""
     print(f"error: {error.message} ({error.code})", file=sys.stderr)  # noqa: T201
@@ -31,4 +34,4 @@ def show(error: FairleadError) -> None:
 
 def exit_code(error: FairleadError) -> int:
     """2 for what the command line got wrong, 1 for everything else."""
-    return USAGE if error.code in {"Usage", "SeveralInstances", "InvalidInstanceName"} else FAILED
+    return USAGE if error.code in _USAGE_CODES else FAILED

@@ -17,6 +17,8 @@ from fairlead.cli._errors import NotFoundError, UsageError
 from fairlead.cli._table import lines
 
 DEFAULT_NAMESPACE = "default"
+_FINDINGS = 10
+"""How many findings are told where nothing else is to be shown."""
 
 _WORDS = {
     api.Collection.GATEWAYS: ("gateways", "gateway", "gtw"),
@@ -132,7 +134,7 @@ def _list(client: Client, asked: _Asked) -> None:
             if found:
                 _print(_table(asked, [item for _, item in found]))
             else:
-                _say_nothing(asked, answer.get("elsewhere", 0))
+                _say_nothing(client, asked, answer.get("elsewhere", 0))
 
 
 def _watch(client: Client, asked: _Asked) -> None:
@@ -197,8 +199,17 @@ def _print(texts: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
-def _say_nothing(asked: _Asked, elsewhere: int) -> None:
+def _say_nothing(client: Client, asked: _Asked, elsewhere: int) -> None:
+    """Why there is nothing to show."""
     where = f"in namespace {asked.namespace}" if asked.namespace else "in any namespace"
     sys.stderr.write(f"No {asked.collection} found {where}.\n")
     if elsewhere:
         sys.stderr.write(f"hint: {elsewhere} in other namespaces: use -A\n")
+    instance = client.instance()
+    if not instance.ready:
+        missing = [f"{kind.kind} ({kind.problem})" for kind in instance.kinds if kind.problem]
+        sys.stderr.write(
+            f"hint: not everything has been read yet {', '.join(missing)}\n".replace(" \n", "\n")
+        )
+    for finding in client.findings()[:_FINDINGS]:
+        sys.stderr.write(f"finding: {finding.where}: {finding.message} ({finding.code})\n")

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import os
 import signal
+import sys
 from collections.abc import Sequence
 
 from fairlead import __version__, admin, api, stream
@@ -26,7 +27,7 @@ from fairlead.runtime._sources import Attached, attach
 from fairlead.runtime._supervision import USAGE
 from fairlead.runtime._validation import core_validate
 from fairlead.snapshot import Position
-from fairlead.sources import Change
+from fairlead.sources import Change, Finding, Unavailable
 from fairlead.status import StatusKeeper
 from fairlead.translate import CONTROLLER_NAME, AddressBook, Delta, TranslateSettings, Translator
 
@@ -105,8 +106,23 @@ class Controller:
             tasks.create_task(self._attached.source.run(self._sink), name="source")
 
     def _sink(self, changes: Sequence[Change], /) -> None:
+        for change in changes:
+            if isinstance(change, Unavailable | Finding):
+                self._complain(change)
         self._inventory.apply(changes)
         self._lanes.sink(changes)
+
+    def _complain(self, about: Unavailable | Finding) -> None:
+        """Says in the log what is wrong, when it begins and when it ends."""
+        if isinstance(about, Unavailable):
+            problem = f"{about.code}: {about.message}"
+            known = {kind.kind: kind.problem for kind in self._inventory.kinds}
+            if known.get(about.kind) != problem:
+                self._log.warning("kind cannot be read", kind=about.kind, problem=problem)
+        elif about.resolved:
+            self._log.info("finding resolved", code=about.code, where=about.where)
+        else:
+            self._log.warning("finding", code=about.code, where=about.where, message=about.message)
 
     def _publish(self, delta: Delta) -> None:
         event_ms = None
@@ -121,6 +137,8 @@ class Controller:
             self._statuses.update(delta.statuses, self._position())
             self._statuses_changed()
         if delta.findings:
+            for finding in delta.findings:
+                self._complain(finding)
             self._inventory.find(delta.findings)
 
     def _on_settled(self) -> None:
@@ -218,6 +236,7 @@ def main(settings: Settings) -> int:
     try:
         asyncio.run(control(settings))
     except FairleadError as error:
-        get_logger("controller").error(error.message, code=error.code, hint=error.hint)
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        sys.stderr.write(f"error: {error.message} ({error.code}){hint}\n")
         return USAGE if error.source is ErrorSource.USER else 1
     return 0

@@ -7,6 +7,7 @@ the command line needed is not.
 import os
 import sys
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -20,6 +21,7 @@ __all__ = [
     "DirectoryMissingError",
     "InstancePaths",
     "InstanceRunningError",
+    "InvalidSettingError",
     "PathError",
     "Settings",
     "instance_paths",
@@ -29,7 +31,17 @@ __all__ = [
     "runtime_dirs",
 ]
 
+_MAX_PORT = 65535
+_MAX_WORKERS = 256
+
 Execute = Callable[[str, list[str]], object]
+
+
+class InvalidSettingError(FairleadError):
+    """A setting has a value that cannot work."""
+
+    code = "InvalidSetting"
+    source = ErrorSource.USER
 
 
 class DirectoryMissingError(FairleadError):
@@ -48,12 +60,36 @@ class Supervised(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float
 
 
-def run_instance(settings: Settings, execute: Execute = os.execv) -> int:
-    """Becomes the supervisor of controller and proxy: this process is replaced. Raises FairleadError."""
+def check(settings: Settings) -> None:
+    """Finds what would make a half end at each start. Raises InvalidSettingError, DirectoryMissingError."""
     if settings.directory is not None and not settings.directory.is_dir():
         raise DirectoryMissingError(
             f"{settings.directory} is not a directory", hint="name a directory with manifests"
         )
+    try:
+        ip_network(settings.address_pool, strict=False)
+    except ValueError as error:
+        raise InvalidSettingError(f"--address-pool: {error}", hint="write it like 10.0.0.0/24") from None
+    host, _, port = settings.health_address.rpartition(":")
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+        in_range = 0 <= int(port) <= _MAX_PORT
+    except ValueError:
+        in_range = False
+    if not in_range:
+        raise InvalidSettingError(
+            f'--health-address: "{settings.health_address}" is not an address with a port',
+            hint="write it like 127.0.0.1:9100",
+        )
+    if settings.workers is not None and not 1 <= settings.workers <= _MAX_WORKERS:
+        raise InvalidSettingError(f"--workers: {settings.workers} is not within 1 and {_MAX_WORKERS}")
+    if not 0 <= settings.drain_grace_s <= settings.drain_deadline_s:
+        raise InvalidSettingError("--drain-grace must be at least 0 and at most --drain-deadline")
+
+
+def run_instance(settings: Settings, execute: Execute = os.execv) -> int:
+    """Becomes the supervisor of controller and proxy: this process is replaced. Raises FairleadError."""
+    check(settings)
     paths = instance_paths(settings.instance, state_dir=settings.state_dir)
     lock = acquire(paths, PROXY)
     os.set_inheritable(lock.descriptor, True)
@@ -70,7 +106,8 @@ def run_instance(settings: Settings, execute: Execute = os.execv) -> int:
 
 
 def run_controller(settings: Settings) -> int:
-    """Runs the controller alone."""
+    """Runs the controller alone. Raises FairleadError."""
+    check(settings)
     from fairlead.runtime._controller import main
 
     return main(settings)
@@ -78,6 +115,7 @@ def run_controller(settings: Settings) -> int:
 
 def run_proxy(settings: Settings, execute: Execute = os.execv) -> int:
     """Becomes the proxy: this process is replaced. Raises FairleadError."""
+    check(settings)
     paths = instance_paths(settings.instance, state_dir=settings.state_dir)
     lock = acquire(paths, PROXY)
     os.set_inheritable(lock.descriptor, True)
