@@ -207,9 +207,7 @@ def _say_nothing(client: Client, asked: _Asked, elsewhere: int) -> None:
         sys.stderr.write(f"hint: {elsewhere} in other namespaces: use -A\n")
     instance = client.instance()
     if not instance.ready:
-        missing = [f"{kind.kind} ({kind.problem})" for kind in instance.kinds if kind.problem]
-        sys.stderr.write(
-            f"hint: not everything has been read yet {', '.join(missing)}\n".replace(" \n", "\n")
-        )
+        problems = "".join(f", {kind.kind}: {kind.problem}" for kind in instance.kinds if kind.problem)
+        sys.stderr.write(f"hint: not everything has been read yet{problems}\n")
     for finding in client.findings()[:_FINDINGS]:
         sys.stderr.write(f"finding: {finding.where}: {finding.message} ({finding.code})\n")
