@@ -8,6 +8,7 @@ Laws:
 
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,13 +17,50 @@ from fairlead.snapshot import EndpointStats, Telemetry
 
 WINDOW_S = 10.0
 _LEAST_WINDOW_S = 0.9
+_SPACING_S = 2.0
+"""Between the samples that are remembered: with many Endpoints each one is big."""
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """One proxy's counters at one time."""
+class _Counts(NamedTuple):
+    """What is remembered of an Endpoint's earlier samples."""
+
+    requests: int
+    success: int
+    failures: int
+
+
+_NOTHING = _Counts(0, 0, 0)
+
+
+class _Earlier(NamedTuple):
+    """One proxy's counters at an earlier time, by Backend and Endpoint."""
 
     at: float
-    by_backend: dict[str, dict[str, EndpointStats]]
+    counts: dict[str, dict[str, _Counts]]
+
+
+class _Proxy:
+    """One proxy's last sample, and enough of earlier ones."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.latest: dict[str, dict[str, EndpointStats]] = {}
+        self.earlier: deque[_Earlier] = deque()
+
+    def take(self, endpoints: Iterable[EndpointStats], now: float) -> None:
+        self.at, self.latest = now, {}
+        for stats in endpoints:
+            self.latest.setdefault(stats.backend, {})[stats.id] = stats
+        if not self.earlier or now - self.earlier[-1].at >= _SPACING_S:
+            self.earlier.append(_Earlier(now, self._counts()))
+        while self.earlier[0].at < now - WINDOW_S:
+            self.earlier.popleft()
+
+    def _counts(self) -> dict[str, dict[str, _Counts]]:
+        return {
+            backend: {key: _Counts(one.requests, one.success, one.failures) for key, one in found.items()}
+            for backend, found in self.latest.items()
+        }
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,32 +77,26 @@ class TelemetryBook:
     """Recent samples of every connected proxy."""
 
     def __init__(self) -> None:
-        self._samples: dict[str, deque[Sample]] = {}
+        self._proxies: dict[str, _Proxy] = {}
         self.revision = 0
         """Rises with every sample."""
 
     def measured(self, proxy: str, telemetry: Telemetry, now: float) -> None:
         """Takes a sample; `now` in monotonic seconds."""
-        by_backend: dict[str, dict[str, EndpointStats]] = {}
-        for stats in telemetry.endpoints:
-            by_backend.setdefault(stats.backend, {})[stats.id] = stats
-        samples = self._samples.setdefault(proxy, deque())
-        samples.append(Sample(now, by_backend))
-        while samples[0].at < now - WINDOW_S:
-            samples.popleft()
+        self._proxies.setdefault(proxy, _Proxy()).take(telemetry.endpoints, now)
         self.revision += 1
 
     def gone(self, proxy: str) -> None:
         """Forgets a proxy."""
-        self._samples.pop(proxy, None)
+        self._proxies.pop(proxy, None)
 
     def forget(self) -> None:
         """Nobody looks any more: what is known grows stale."""
-        self._samples.clear()
+        self._proxies.clear()
 
     def has(self, proxies: Iterable[str]) -> bool:
         """Whether each of these proxies has told something."""
-        return all(proxy in self._samples for proxy in proxies)
+        return all(proxy in self._proxies for proxy in proxies)
 
     def endpoints(self, backend: str) -> dict[str, Measure]:
         """Each Endpoint of the Backend that a proxy told of, by id."""
@@ -77,7 +109,7 @@ class TelemetryBook:
 
     def backend(self, backend: str) -> Traffic | None:
         """All Endpoints of the Backend together; None while no proxy has told."""
-        if not any(backend in samples[-1].by_backend for samples in self._samples.values()):
+        if not any(backend in proxy.latest for proxy in self._proxies.values()):
             return None
         together = _Tally()
         for tally in self._tallies(backend, windowed=True).values():
@@ -90,14 +122,14 @@ class TelemetryBook:
 
     def _tallies(self, backend: str, *, windowed: bool) -> dict[str, "_Tally"]:
         tallies: dict[str, _Tally] = {}
-        for samples in self._samples.values():
-            first, last = samples[0], samples[-1]
-            window = last.at - first.at if windowed else 0.0
+        for proxy in self._proxies.values():
+            first = proxy.earlier[0]
+            window = proxy.at - first.at if windowed else 0.0
             if windowed and window < _LEAST_WINDOW_S:
                 continue
-            before = first.by_backend.get(backend, {}) if windowed else {}
-            for key, stats in last.by_backend.get(backend, {}).items():
-                tallies.setdefault(key, _Tally()).count(stats, before.get(key), window)
+            before = first.counts.get(backend, {}) if windowed else {}
+            for key, stats in proxy.latest.get(backend, {}).items():
+                tallies.setdefault(key, _Tally()).count(stats, before.get(key, _NOTHING), window)
         return tallies
 
 
@@ -119,11 +151,11 @@ class _Tally(msgspec.Struct):
     state: str = "ready"
     last_failure: str = ""
 
-    def count(self, stats: EndpointStats, before: EndpointStats | None, window: float) -> None:
+    def count(self, stats: EndpointStats, before: _Counts, window: float) -> None:
         """One proxy's counters, less those at the beginning of the window."""
-        self.counted += stats.requests - (before.requests if before else 0)
-        self.success += stats.success - (before.success if before else 0)
-        self.failures += stats.failures - (before.failures if before else 0)
+        self.counted += stats.requests - before.requests
+        self.success += stats.success - before.success
+        self.failures += stats.failures - before.failures
         self.requests += stats.requests
         self.in_flight += stats.in_flight
         self.connections += stats.connections
