@@ -2,7 +2,7 @@
 //!
 //! A failure is no latency sample: one error recorded as 5 s would take one of two idle Pods out for a
 //! minute. The penalty is kept apart, so that a balancer may refuse to apply it: it compares the failure rate
-//! at the time of the penalty with the Backend's median, and never penalises more than half of the weight.
+//! behind it with the Backend's median, and never penalises more than half of the weight.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -21,7 +21,7 @@ const FAILURE_SPAN: Micros = Micros::from_secs(10);
 pub(crate) struct Penalty {
     /// The latency that the Endpoint is taken to have, in microseconds.
     pub(crate) latency_us: f32,
-    /// The failure rate that led to it; infinite for a failed dial.
+    /// The failure rate behind it; infinite for a failed dial.
     pub(crate) rate: f32,
 }
 
@@ -70,8 +70,14 @@ impl Failures {
         let span = elapsed(then, quanta(now));
         (span <= quanta(PENALTY_SPAN)).then(|| Penalty {
             latency_us: PENALTY_US * kept_since(then, now),
-            rate: f32::from_bits(word as u32),
+            rate: self.present_rate(f32::from_bits(word as u32), now),
         })
+    }
+
+    /// The rate of a penalty as it stands: that of the time when it was set, or the present one if answers since
+    /// then have made it lower. Without recent requests, as penalties cause, nothing has changed.
+    fn present_rate(&self, then: f32, now: Micros) -> f32 {
+        if then.is_infinite() || self.requests.sum(now) == 0 { then } else { then.min(self.rate(now)) }
     }
 
     pub(super) fn rate(&self, now: Micros) -> f32 {
@@ -193,6 +199,15 @@ mod tests {
         assert!((later.latency_us / 5e6 - (-1f32).exp()).abs() < 0.001);
         assert!(failures.penalty(at(19_900)).is_some());
         assert!(failures.penalty(at(20_100)).is_none());
+    }
+
+    #[test]
+    fn good_answers_lower_the_rate_of_a_penalty() {
+        let failures = Failures::default();
+        (0..3).for_each(|_| failures.failure(at(0)));
+        (0..97).for_each(|_| failures.success(at(1)));
+        assert!(failures.penalty(at(1)).is_some_and(|penalty| (penalty.rate - 0.03).abs() < 1e-6));
+        assert!(failures.penalty(at(16_000)).is_some_and(|penalty| (penalty.rate - 1.0).abs() < 1e-6));
     }
 
     #[test]
