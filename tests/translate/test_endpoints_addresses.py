@@ -1,8 +1,9 @@
 """Addresses that are never dialled (reference: what the API server refuses in EndpointSlices)."""
 
 import pytest
-from tests.translate.harness import NS, Lab, basics, endpoint, route, slice_
+from tests.translate.harness import NS, Lab, backend_ref, basics, endpoint, route, rule, service, slice_
 
+from fairlead import resources as k8s
 from fairlead.translate import TranslateSettings
 
 
@@ -75,4 +76,16 @@ def test_the_finding_is_taken_back_when_the_address_is_mended_or_its_slice_goes(
     assert not lab.proxy.findings
     lab.put(slice_("web-1", endpoint("127.0.0.1")))
     lab.remove(slice_("web-1"))
+    assert not lab.proxy.findings
+
+
+def test_a_finding_stands_as_long_as_one_of_several_backends_meets_it() -> None:
+    svc = service("web", k8s.ServicePort(port=80, name="http"), k8s.ServicePort(port=81, name="admin"))
+    ports = [k8s.EndpointPort(name="http", port=8080), k8s.EndpointPort(name="admin", port=8081)]
+    lab = Lab(*basics(), svc, slice_("web-1", endpoint("127.0.0.1"), ports=ports))
+    lab.put(route("one"), route("two", rule(backend_ref(port=81))))
+    assert len(lab.proxy.findings) == 1
+    lab.remove(route("one"))
+    assert len(lab.proxy.findings) == 1
+    lab.remove(route("two"))
     assert not lab.proxy.findings

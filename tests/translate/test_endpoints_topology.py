@@ -101,3 +101,11 @@ def test_hints_that_come_and_go_are_followed() -> None:
     lab.put(slice_("web-1", member(2)))
     assert [item.address for item in lab.endpoints()] == ["10.0.0.2"]
     lab.assert_full_agrees()
+
+
+def test_endpoints_left_out_by_hints_come_back_when_the_hints_go() -> None:
+    lab = Lab(*basics(), route(), settings=TranslateSettings(zone="a"))
+    lab.put(slice_("web-1", member(1, zones=("a",))), slice_("web-2", member(2, ready=False)))
+    assert [item.address for item in lab.endpoints()] == ["10.0.0.1"]
+    lab.put(slice_("web-1", member(1)))
+    assert [item.address for item in lab.endpoints()] == ["10.0.0.1", "10.0.0.2"]
