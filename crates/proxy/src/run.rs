@@ -57,7 +57,9 @@ pub fn start(config: ProxyConfig) -> std::io::Result<Running> {
         others: Vec::new(),
     };
     running.others.push(running.spawn("fairlead-health".to_owned(), move |_| health.run())?);
-    running.others.push(running.spawn("fairlead-log".to_owned(), access_log::drain_to_stdout)?);
+    if running.shared.config.access_log {
+        running.others.push(running.spawn("fairlead-log".to_owned(), access_log::drain_to_stdout)?);
+    }
     for index in 0..running.shared.workers.len() {
         let handle = running.spawn(format!("fairlead-worker-{index}"), move |shared| work(shared, index))?;
         running.workers.push(handle);

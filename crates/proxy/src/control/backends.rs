@@ -10,11 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use fairlead_balance::{EndpointView, Micros, Policy};
-use fairlead_snapshot::{Backend, Endpoint, Endpoints, LoadBalancer, Reason, Refusal, Resource};
+use fairlead_snapshot::{Backend, Endpoint, Endpoints, Key, Kind, LoadBalancer, Reason, Refusal};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::held::{Body, Version};
-use super::registry::Registry;
+use super::held::{Body, Content, Saved, Version};
+use super::registry::{Counts, Registry};
 use super::slots::Numbers;
 use super::transaction::Delta;
 use crate::shared::{BackendSlot, BackendState, EndpointSlot, EndpointState};
@@ -184,9 +184,9 @@ impl Backends {
         self.registry.sweep();
     }
 
-    /// Endpoints in use, and gone ones that somebody still holds.
-    pub(super) fn endpoint_counts(&self) -> (usize, usize) {
-        self.registry.len()
+    /// How many Endpoints there are.
+    pub(super) fn endpoint_counts(&self) -> Counts {
+        self.registry.counts()
     }
 
     /// Names of the Backends whose endpoints are known.
@@ -201,12 +201,15 @@ impl Backends {
             .filter_map(|(name, entry)| entry.backend.as_ref().map(|(version, _)| (name, version)))
     }
 
-    /// Names and versions of Endpoints; bytes are made anew after a delta, once.
-    pub(super) fn held_endpoints(&mut self) -> impl Iterator<Item = (&Arc<str>, &str, Body)> {
-        self.by_name.iter_mut().filter_map(|(name, entry)| {
-            let held = entry.endpoints.as_mut()?;
-            let body = held.body.get_or_insert_with(|| encode(&held.members));
-            Some((name, &*held.hash, Arc::clone(body)))
+    /// Endpoints of all Backends as they are to be saved.
+    pub(super) fn saved_endpoints(&self) -> impl Iterator<Item = Saved> {
+        self.by_name.iter().filter_map(|(name, entry)| {
+            let held = entry.endpoints.as_ref()?;
+            let content = match &held.body {
+                Some(body) => Content::Body(Arc::clone(body)),
+                None => Content::Members(held.members.clone()),
+            };
+            Some(Saved { key: Key::new(Kind::Endpoints, Arc::clone(name)), hash: held.hash.clone(), content })
         })
     }
 
@@ -282,9 +285,4 @@ fn view(member: &Member) -> EndpointView {
         ready: endpoint.ready,
         fallback: !endpoint.ready && endpoint.serving && endpoint.terminating,
     }
-}
-
-fn encode(members: &[Arc<Member>]) -> Body {
-    let endpoints = members.iter().map(|member| member.endpoint.clone()).collect();
-    fairlead_snapshot::encode_resource(&Resource::Endpoints(Endpoints { endpoints })).into()
 }

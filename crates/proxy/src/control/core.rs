@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 
 use super::actions::Actions;
 use super::backends::Backends;
-use super::held::{Body, Version};
+use super::held::{Content, Saved, Version};
 use super::routing::Routing;
 use super::transaction::{ContractError, Transaction};
 use crate::config::TimeoutsConfig;
@@ -35,9 +35,6 @@ pub(crate) struct Commit {
     /// [`Core::wanted_binds`] differs from before.
     pub(crate) binds_changed: bool,
 }
-
-/// One resource for the last good file.
-pub(crate) type Saved = (Key, Box<str>, Body);
 
 /// The configuration on the control thread.
 #[derive(Debug)]
@@ -111,20 +108,17 @@ impl Core {
     }
 
     /// Everything that is held, to be written to disk.
-    pub(crate) fn saved(&mut self) -> Vec<Saved> {
+    pub(crate) fn saved(&self) -> Vec<Saved> {
         let mut saved: Vec<Saved> = Vec::new();
         let mut push = |kind, name: &Arc<str>, version: &Version| {
-            saved.push((Key::new(kind, Arc::clone(name)), version.hash.clone(), Arc::clone(&version.body)));
+            let content = Content::Body(Arc::clone(&version.body));
+            saved.push(Saved { key: Key::new(kind, Arc::clone(name)), hash: version.hash.clone(), content });
         };
         self.routing.binds().iter().for_each(|(name, (version, _))| push(Kind::Bind, name, version));
         self.routing.listeners().iter().for_each(|(name, (version, _))| push(Kind::Listener, name, version));
         self.backends.held().for_each(|(name, version)| push(Kind::Backend, name, version));
         self.routing.routes().iter().for_each(|(name, (version, _))| push(Kind::Route, name, version));
-        let endpoints = self.backends.held_endpoints();
-        saved.extend(
-            endpoints
-                .map(|(name, hash, body)| (Key::new(Kind::Endpoints, Arc::clone(name)), hash.into(), body)),
-        );
+        saved.extend(self.backends.saved_endpoints());
         saved
     }
 

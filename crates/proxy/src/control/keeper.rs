@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use fairlead_balance::Micros;
 use fairlead_snapshot::Position;
 
-use super::core::Saved;
+use super::held::Saved;
 use super::last_good;
 use crate::diagnostics::{Level, say, unix_ms};
 use crate::shared::Shared;

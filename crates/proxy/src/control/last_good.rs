@@ -18,7 +18,7 @@ use std::path::Path;
 use fairlead_snapshot::{Position, SCHEMA, ToProxy, Update, Upsert, decode_to_proxy, encode_to_proxy};
 use serde::{Deserialize, Serialize};
 
-use super::core::Saved;
+use super::held::Saved;
 
 const MAGIC: &str = "fairlead-last-good";
 const FORMAT: u32 = 1;
@@ -92,11 +92,12 @@ impl Refused {
 
 /// The file's bytes.
 pub(crate) fn encode(position: Position, saved: &[Saved], written_ms: i64) -> Vec<u8> {
-    let upserts = saved.iter().map(|(key, hash, body)| Upsert {
+    let bodies: Vec<_> = saved.iter().map(|each| each.content.bytes()).collect();
+    let upserts = saved.iter().zip(&bodies).map(|(each, body)| Upsert {
         body: Some(serde_bytes::Bytes::new(body)),
-        hash,
-        kind: key.kind.as_str(),
-        name: &key.name,
+        hash: &each.hash,
+        kind: each.key.kind.as_str(),
+        name: &each.key.name,
     });
     let update = Update { full: true, upserts: upserts.collect(), ..Update::at(position) };
     let frame = encode_to_proxy(&ToProxy::Update(update));
@@ -166,12 +167,14 @@ pub(crate) fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::held::Content;
     use super::*;
     use fairlead_snapshot::{Key, Kind};
     use std::os::unix::fs::PermissionsExt;
 
     fn file() -> Vec<u8> {
-        let saved = (Key::new(Kind::Backend, "Service/a/b/80"), "hash".into(), [1, 2, 3].as_slice().into());
+        let key = Key::new(Kind::Backend, "Service/a/b/80");
+        let saved = Saved { key, hash: "hash".into(), content: Content::Body([1, 2, 3].as_slice().into()) };
         encode(Position { epoch: 5, generation: 6 }, &[saved], 1_000)
     }
 

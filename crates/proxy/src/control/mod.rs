@@ -6,6 +6,8 @@ mod actions;
 mod adoption;
 mod backends;
 mod core;
+#[cfg(test)]
+mod figures;
 mod held;
 mod keeper;
 mod last_good;

@@ -24,6 +24,14 @@ struct Registered {
     uses: u32,
 }
 
+/// How many Endpoints there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) used: usize,
+    pub(super) retired: usize,
+    pub(super) retired_in_flight: u64,
+}
+
 /// All Endpoints of all Backends.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -101,9 +109,13 @@ impl Registry {
         });
     }
 
-    /// Endpoints in use, and gone ones that somebody still holds.
-    pub(super) fn len(&self) -> (usize, usize) {
-        (self.by_identity.len(), self.retired.len())
+    /// Endpoints in use, gone ones that somebody still holds, and what is in flight on those.
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            used: self.by_identity.len(),
+            retired: self.retired.len(),
+            retired_in_flight: self.retired.iter().map(|state| u64::from(state.load.in_flight())).sum(),
+        }
     }
 }
 
@@ -174,6 +186,6 @@ mod tests {
         registry.sweep();
         let last = acquire(&mut registry, "d");
         assert_eq!(last.slot.index, index);
-        assert_eq!(registry.len(), (3, 0));
+        assert_eq!(registry.counts(), Counts { used: 3, retired: 0, retired_in_flight: 0 });
     }
 }

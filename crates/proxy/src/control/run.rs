@@ -192,9 +192,10 @@ impl Control {
             self.shared.advance(Phase::Closing);
         }
         self.core.sweep();
-        let (endpoints, retired) = self.core.backends.endpoint_counts();
-        self.shared.control.endpoints.set(endpoints as u64);
-        self.shared.control.endpoints_retired.set(retired as u64);
+        let counts = self.core.backends.endpoint_counts();
+        self.shared.control.endpoints.set(counts.used as u64);
+        self.shared.control.endpoints_retired.set(counts.retired as u64);
+        self.shared.control.retired_in_flight.set(counts.retired_in_flight);
     }
 
     fn signals(&mut self) {

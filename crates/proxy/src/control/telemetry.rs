@@ -64,7 +64,7 @@ fn stats(backend: &str, member: &Member, now: Micros) -> EndpointStats {
     let load = &member.state.load;
     let totals = load.totals();
     let count = |class: StatusClass| totals.requests[class as usize];
-    let failures = count(StatusClass::ServerError) + count(StatusClass::NoResponse);
+    let answered_badly = count(StatusClass::ServerError) + count(StatusClass::NoResponse);
     let requests = totals.requests.iter().sum::<u64>();
     let last_failure =
         member.state.last_failure.get().map_or_else(String::new, |(at, reason)| {
@@ -73,7 +73,7 @@ fn stats(backend: &str, member: &Member, now: Micros) -> EndpointStats {
     EndpointStats {
         backend: backend.into(),
         connections: u64::from(member.state.connections.load(std::sync::atomic::Ordering::Relaxed)),
-        failures,
+        failures: answered_badly + member.state.dial_failures(),
         id: (*member.state.id).into(),
         in_flight: u64::from(load.in_flight()),
         last_failure,
@@ -82,6 +82,6 @@ fn stats(backend: &str, member: &Member, now: Micros) -> EndpointStats {
         latency_p99_us: totals.latency.quantile_us(0.99).unwrap_or(0),
         requests,
         state: state_name(member).into(),
-        success: requests - failures,
+        success: requests - answered_badly,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use fairlead_balance::{EndpointView, Histogram, Micros, StatusClass};
+use rustc_hash::FxHashMap;
 
 use super::gauge_seconds;
 use super::text::{Page, Type};
@@ -53,13 +54,11 @@ pub(super) fn write(page: &mut Page, shared: &Shared, root: &Root, now: Micros) 
         "Gone, and still held by a request.",
         retired,
     );
-    let in_flight: u64 = all.iter().map(|each| u64::from(each.endpoint.load.in_flight())).sum();
-    page.one(
-        "fairlead_upstream_requests_in_flight_total",
-        Type::Gauge,
-        "Attempts in flight on all endpoints.",
-        in_flight,
-    );
+    let endpoints: FxHashMap<_, _> = all.iter().map(|each| (each.endpoint.slot, each.endpoint)).collect();
+    let used: u64 = endpoints.values().map(|endpoint| u64::from(endpoint.load.in_flight())).sum();
+    let in_flight = used + shared.control.retired_in_flight.get();
+    let help = "In flight on all endpoints, each counted once, gone ones too.";
+    page.one("fairlead_upstream_attempts_in_flight", Type::Gauge, help, in_flight);
     let enabled = all.len() <= shared.config.endpoint_metrics_max;
     let help = "1 while there are series per endpoint; 0 above the limit of endpoint_metrics_max.";
     page.one("fairlead_upstream_endpoint_metrics_enabled", Type::Gauge, help, u64::from(enabled));
@@ -102,6 +101,14 @@ fn per_endpoint(page: &mut Page, all: &[Series<'_>], now: Micros) {
     for each in all {
         let in_flight = u64::from(each.endpoint.load.in_flight());
         page.int("fairlead_upstream_requests_in_flight", &each.labels(), in_flight);
+    }
+    page.family(
+        "fairlead_upstream_dial_failures_total",
+        Type::Counter,
+        "Dials that were refused or timed out.",
+    );
+    for each in all {
+        page.int("fairlead_upstream_dial_failures_total", &each.labels(), each.endpoint.dial_failures());
     }
     page.family("fairlead_upstream_connections", Type::Gauge, "Open connections.");
     for each in all {

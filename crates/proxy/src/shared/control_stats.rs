@@ -41,6 +41,8 @@ pub struct ControlStats {
     pub endpoints: Gauge,
     /// Endpoints that are gone and still held by somebody.
     pub endpoints_retired: Gauge,
+    /// Attempts in flight on those.
+    pub retired_in_flight: Gauge,
     binds: Mutex<Vec<BindFact>>,
 }
 

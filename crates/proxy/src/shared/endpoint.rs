@@ -1,7 +1,7 @@
 //! One Endpoint as all threads see it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fairlead_balance::{EndpointLoad, Micros};
@@ -37,6 +37,7 @@ pub struct EndpointState {
     pub connections: AtomicU32,
     /// For people.
     pub last_failure: LastFailure,
+    dial_failures: AtomicU64,
     gone: AtomicBool,
 }
 
@@ -58,8 +59,20 @@ impl EndpointState {
             load,
             connections: AtomicU32::new(0),
             last_failure: LastFailure::default(),
+            dial_failures: AtomicU64::new(0),
             gone: AtomicBool::new(false),
         }
+    }
+
+    /// Counts and notes a failed dial; what it means for picks is the record's business.
+    pub fn note_dial_failure(&self, now: Micros) {
+        self.dial_failures.fetch_add(1, Ordering::Relaxed);
+        self.last_failure.note(now, "UF");
+    }
+
+    /// Failed dials of all workers.
+    pub fn dial_failures(&self) -> u64 {
+        self.dial_failures.load(Ordering::Relaxed)
     }
 
     /// No Backend has it any more: its idle connections go, what runs may finish. For ever.
