@@ -31,6 +31,12 @@ def broken_route(name: str = "bad", generation: int = 1) -> k8s.HTTPRoute:
     return k8s.HTTPRoute(metadata=meta(name, generation=generation), spec=spec)
 
 
+def refuse_routes(key: snapshot.Key, _: bytes) -> snapshot.Rejection | None:
+    if key.kind is not snapshot.Kind.ROUTE:
+        return None
+    return snapshot.Rejection(kind=key.kind, name=key.name, reason="Odd", message="too odd")
+
+
 def codes(lab: Lab) -> set[tuple[str, str]]:
     return set(lab.proxy.findings)
 
@@ -123,8 +129,8 @@ def test_an_object_without_its_parts_harms_only_who_names_it(broken: k8s.Object)
 
 
 def test_a_resource_that_the_proxies_would_refuse_does_not_go_out() -> None:
-    def validate(key: snapshot.Key, body: bytes) -> str | None:
-        return "too odd" if key.kind is snapshot.Kind.ROUTE and b"odd" in body else None
+    def validate(key: snapshot.Key, body: bytes) -> snapshot.Rejection | None:
+        return refuse_routes(key, body) if b"odd" in body else None
 
     lab = Lab(*basics(), route(), validate=validate)
     before = lab.route()
@@ -139,7 +145,7 @@ def test_a_resource_that_the_proxies_would_refuse_does_not_go_out() -> None:
 
 
 def test_a_refused_new_route_leaves_no_backends_behind() -> None:
-    lab = Lab(*basics(), route(), validate=lambda key, _: "no" if key.kind is snapshot.Kind.ROUTE else None)
+    lab = Lab(*basics(), route(), validate=refuse_routes)
     assert lab.route() is None
     assert not lab.proxy.of(snapshot.Backend)
     assert not lab.proxy.of(snapshot.Endpoints)

@@ -16,6 +16,7 @@ def is_hostname(text: str) -> bool:
         len(text) <= 253
         and _HOSTNAME.fullmatch(text) is not None
         and _IPV4.fullmatch(text.removeprefix("*.")) is None
+        and all(len(label) <= 63 for label in text.split("."))
     )
 
 

@@ -15,8 +15,8 @@ from fairlead.sources import Finding
 from fairlead.translate._model import Delta, Encoded
 from fairlead.translate._statuses import Forgotten, ObjectStatus
 
-Validate = Callable[[snapshot.Key, bytes], str | None]
-"""Checks an encoded resource as the proxy will; gives the reason of a refusal, or None."""
+Validate = Callable[[snapshot.Key, bytes], snapshot.Rejection | None]
+"""Checks an encoded resource as the proxy will."""
 
 _EARLY = (snapshot.Kind.ENDPOINTS, snapshot.Kind.BACKEND)
 
@@ -44,8 +44,10 @@ class Outbox:
         self._said: dict[tuple[Kind, Ref], ObjectStatus] = {}
         self._forgotten: dict[tuple[Kind, Ref], None] = {}
 
-    def put(self, key: snapshot.Key, resource: snapshot.Resource, *, tentative: bool = False) -> str | None:
-        """Has a resource go out if it changed; gives the reason if it is refused (and does not go out)."""
+    def put(
+        self, key: snapshot.Key, resource: snapshot.Resource, *, tentative: bool = False
+    ) -> snapshot.Rejection | None:
+        """Has a resource go out if it changed; one that is refused does not go out, and its refusal is given."""
         body = snapshot.encode_resource(resource)
         if self._validate is not None:
             refusal = self._validate(key, body)

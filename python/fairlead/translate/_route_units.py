@@ -76,7 +76,7 @@ class RouteUnits:
             refusal = world.outbox.put(route_key(ref), plan.resource, tentative=plan.status.tentative)
         if refusal is not None:
             self._release(plan.backends - old)
-            plan = _refused(plan, old, route.metadata.generation, refusal, Reason.UNSUPPORTED_VALUE)
+            plan = _refused(plan, old, route.metadata.generation, refusal)
         self._release(old - plan.backends)
         self._plans[ref] = plan
         self._count(before, plan)
@@ -198,10 +198,11 @@ def _backend_key(backend: BackendId) -> snapshot.Key:
 
 
 def _refused(
-    plan: RoutePlan, backends: frozenset[BackendId], generation: int, message: str, reason: Reason
+    plan: RoutePlan, backends: frozenset[BackendId], generation: int, refusal: snapshot.Rejection
 ) -> RoutePlan:
     """The plan of a Route that the proxies would refuse: not accepted anywhere, its last version stays."""
-    condition = Conditions(generation).false(ConditionType.ACCEPTED, reason, message)
+    message = f"{refusal.reason}: {refusal.message}"
+    condition = Conditions(generation).false(ConditionType.ACCEPTED, Reason.UNSUPPORTED_VALUE, message)
     parents = tuple(
         ParentStatus(
             parent_ref=parent.parent_ref,
