@@ -16,6 +16,7 @@ from fairlead.snapshot import (
     Kind,
     Position,
     Rejection,
+    Resource,
     Route,
     Rule,
     Subscribe,
@@ -54,7 +55,7 @@ def route(name: str, *, padding: int = 0, backend: str | None = None) -> Route:
     )
 
 
-def encoded(kind: Kind, name: str, resource: Route | Endpoints, *, tentative: bool = False) -> Encoded:
+def encoded(kind: Kind, name: str, resource: Resource, *, tentative: bool = False) -> Encoded:
     body = encode_resource(resource)
     return Encoded(key=Key(kind, name), hash=content_hash(body), body=body, tentative=tentative)
 

@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.stream.model import ModelProxy, endpoint, endpoints
 
 from fairlead.snapshot import (
@@ -83,6 +83,14 @@ class Convergence(RuleBasedStateMachine):
         self.links = [Link(""), Link("ns/one")]
         self.number = 0
 
+    @initialize(opened=st.booleans(), connected=st.booleans())
+    def begin(self, opened: bool, connected: bool) -> None:
+        if opened:
+            self.store.open()
+        if connected:
+            self.connect(0)
+            self.connect(1)
+
     def commit(self, delta: Delta) -> None:
         keys = self.store.commit(delta)
         for link in self.links:
@@ -158,6 +166,11 @@ class Convergence(RuleBasedStateMachine):
             self.links[number].connect(self.store, self.number)
 
     @rule(number=st.integers(0, 1))
+    def settle(self, number: int) -> None:
+        while self.links[number].step():
+            pass
+
+    @rule(number=st.integers(0, 1))
     def disconnect(self, number: int) -> None:
         self.links[number].disconnect()
 
@@ -202,5 +215,5 @@ class Convergence(RuleBasedStateMachine):
         return {key: body for key, body in every.items() if key in wanted}
 
 
-Convergence.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Convergence.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 TestConvergence = Convergence.TestCase

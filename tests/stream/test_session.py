@@ -8,13 +8,19 @@ from tests.stream.model import ModelProxy, decoded, encoded, endpoint, endpoints
 from fairlead.snapshot import (
     SCHEMA,
     Ack,
+    Attachment,
+    Bind,
     EndpointsDelta,
     Hello,
     Key,
     Kind,
+    Listener,
     Position,
     Rejection,
+    Route,
+    Rule,
     Subscribe,
+    Target,
     Update,
     endpoints_hash,
 )
@@ -329,3 +335,61 @@ def test_a_big_transaction_is_split_and_still_one() -> None:
 def test_upserts_come_in_the_order_of_kinds() -> None:
     (update,) = sent(connected(opened(A, whole("web", "p1"))))
     assert [item.kind for item in update.upserts] == [Kind.ENDPOINTS, Kind.ROUTE]
+
+
+class TestScope:
+    """A proxy of one Gateway gets what that Gateway needs."""
+
+    bind = encoded(Kind.BIND, "127.0.0.1:80", Bind(address="127.0.0.1", port=80))
+
+    @staticmethod
+    def listener(gateway: str) -> Encoded:
+        resource = Listener(
+            bind="127.0.0.1:80", gateway_namespace="ns", gateway=gateway, listener="http", port=80
+        )
+        return encoded(Kind.LISTENER, f"ns/{gateway}/http", resource)
+
+    @staticmethod
+    def attached(name: str, gateway: str, backend: str) -> Encoded:
+        resource = Route(
+            namespace="ns",
+            name=name,
+            created_s=0,
+            attachments=(Attachment(listener=f"ns/{gateway}/http"),),
+            rules=(Rule(matches=(), targets=(Target(weight=1, backend=backend),)),),
+        )
+        return encoded(Kind.ROUTE, name, resource)
+
+    def test_only_what_the_gateway_needs_is_sent(self) -> None:
+        one, two = self.listener("one"), self.listener("two")
+        mine, other = self.attached("mine", "one", "web"), self.attached("other", "two", "shop")
+        store = opened(self.bind, one, two, mine, other, whole("web", "p1"), whole("shop", "p2"))
+        proxy = ModelProxy(scope="ns/one")
+        exchange(connected(store, proxy), proxy)
+        assert set(proxy.bodies) == {self.bind.key, one.key, mine.key, whole("web", "p1").key}
+
+    def test_a_change_of_a_route_brings_its_backend_into_view_and_takes_the_old_one_out(self) -> None:
+        store = opened(
+            self.bind,
+            self.listener("one"),
+            self.attached("mine", "one", "web"),
+            whole("web", "p1"),
+            whole("shop", "p2"),
+        )
+        proxy = ModelProxy(scope="ns/one")
+        session = connected(store, proxy)
+        exchange(session, proxy)
+        change(store, session, upserts(self.attached("mine", "one", "shop")))
+        exchange(session, proxy)
+        assert whole("shop", "p2").key in proxy.bodies
+        assert whole("web", "p1").key not in proxy.bodies
+
+
+def test_what_was_removed_comes_back_as_it_was() -> None:
+    store, proxy = opened(A), ModelProxy()
+    session = connected(store, proxy)
+    exchange(session, proxy)
+    for delta_ in (Delta(removals=(A.key,)), upserts(A)):
+        change(store, session, delta_)
+        exchange(session, proxy)
+    assert proxy.bodies == {A.key: A.body}
