@@ -62,6 +62,9 @@ reasons! {
     InvalidFieldName = "invalid_field_name" => 400,
     /// An underscore in a request's field name: many applications cannot tell it from a hyphen.
     UnderscoreInFieldName = "underscore_in_field_name" => 400,
+    /// A request's field name that spells Content-Length or Transfer-Encoding with other marks between the letters:
+    /// who normalises names would find a second framing field.
+    LookalikeFieldName = "lookalike_field_name" => 400,
     /// HTTP/1.1 without Host (RFC 9112 §3.2).
     MissingHost = "missing_host" => 400,
     /// More than one Host (RFC 9112 §3.2).
@@ -80,6 +83,9 @@ reasons! {
     UnknownTransferCoding = "unknown_transfer_coding" => 501,
     /// Transfer-Encoding in an HTTP/1.0 message (RFC 9112 §6.1).
     TransferEncodingInHttp10 = "transfer_encoding_in_http10" => 400,
+    /// A body on GET, HEAD or TRACE, in any case: it has no meaning, and who does not read it takes it for the next
+    /// request (RFC 9110 §9.3.1, §9.3.2, §9.3.8).
+    UnexpectedBody = "unexpected_body" => 400,
     /// Connection is not a list of at most 32 tokens (RFC 9110 §7.6.1).
     InvalidConnection = "invalid_connection" => 400,
     /// Expect asks for something other than `100-continue` (RFC 9110 §10.1.1).

@@ -112,6 +112,9 @@ pub(crate) fn digest(
                 }
                 facts.expect_continue = true;
             }
+            FieldKind::EndToEnd if role == Role::Request && is_lookalike(header.name.as_bytes()) => {
+                return Err(Reason::LookalikeFieldName);
+            }
             _ => {}
         }
         storage.fields.push(Field { name, value, kind });
@@ -170,6 +173,20 @@ fn is_forwarding(name: &[u8]) -> bool {
     let begins =
         |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     begins(b"x-forwarded-") || begins(b"x-envoy-")
+}
+
+/// Whether the letters and digits of a name that is not one of the two spell `content-length` or `transfer-encoding`
+/// all the same. Underscores have been refused before; here it is `Transfer--Encoding` and `~Content.Length`.
+fn is_lookalike(name: &[u8]) -> bool {
+    const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+    // What nearly all names fail: long enough, and the first letter.
+    if name.len() < FRAMING[0].len() || matches!(name[0] | 0x20, b'a'..=b'b' | b'd'..=b's' | b'u'..=b'z') {
+        return false;
+    }
+    FRAMING.iter().any(|framing| {
+        let spelt = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+        name.len() >= framing.len() && spelt.eq(framing.iter().copied().filter(|&byte| byte != b'-'))
+    })
 }
 
 /// `1*DIGIT` below 2^63. No sign, list, blank, or leading zero: some implementation reads each of them otherwise.

@@ -152,6 +152,9 @@ impl RequestHead {
 
         let framing = framing(&facts, limits)?;
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        if has_body && has_no_body(name.as_bytes()) {
+            return Err(Reason::UnexpectedBody);
+        }
         Ok(Self {
             method,
             version,
@@ -168,6 +171,14 @@ impl RequestHead {
             host_end,
             absolute: parts.authority.is_some(),
         })
+    }
+
+    /// Whether the upstream's connection must end with this request: a body on a method for which RFC 9110 (§9.3.5,
+    /// §9.3.7) gives it no general meaning. It is forwarded, since interfaces rely on it (Kubernetes deletes with
+    /// options in the body), but an upstream that leaves it unread must not find it in front of a next request.
+    pub fn is_last(&self) -> bool {
+        matches!(self.method, Method::Delete | Method::Options)
+            && !matches!(self.framing, Framing::None | Framing::Length(0))
     }
 
     /// The method as sent.
@@ -211,6 +222,11 @@ impl RequestHead {
         out.extend_from_slice(host.strip_suffix(b".").unwrap_or(host));
         out.make_ascii_lowercase();
     }
+}
+
+/// The methods whose body is refused. The name counts in any case: who reads `get` as GET must not be misled either.
+fn has_no_body(name: &[u8]) -> bool {
+    [&b"GET"[..], b"HEAD", b"TRACE"].iter().any(|method| name.eq_ignore_ascii_case(method))
 }
 
 fn framing(facts: &Facts, limits: &Limits) -> Result<Framing, Reason> {

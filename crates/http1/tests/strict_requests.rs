@@ -325,7 +325,8 @@ fn a11_upgrade_needs_http_1_1_the_option_and_no_body_and_is_never_h2c() {
     assert!(!asks(get, "Connection: upgrade\r\nUpgrade:"));
     assert!(!asks("GET / HTTP/1.0", "Connection: upgrade\r\nUpgrade: websocket"));
     for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
-        assert!(!asks(get, &format!("Connection: upgrade\r\nUpgrade: websocket\r\n{body}")));
+        let post = "POST / HTTP/1.1";
+        assert!(!asks(post, &format!("Connection: upgrade\r\nUpgrade: websocket\r\n{body}")));
     }
     for protocols in ["h2c", "H2C", "websocket, h2c", "h2c\r\nUpgrade: websocket"] {
         assert!(!asks(
@@ -411,6 +412,52 @@ fn a17_underscores_in_names_are_refused() {
     ] {
         refuses(lines, Reason::UnderscoreInFieldName, 400);
     }
+}
+
+#[test]
+fn names_that_spell_a_framing_field_are_refused() {
+    for name in [
+        "Transfer--Encoding",
+        "transfer.encoding",
+        "~Transfer-Encoding",
+        "Transfer-Encoding-",
+        "Content~Length",
+        "CONTENT---LENGTH",
+        "-content-length",
+        "C-o-n-t-e-n-t-Length",
+    ] {
+        refuses(&format!("{name}: 5"), Reason::LookalikeFieldName, 400);
+    }
+    for name in ["X-Transfer-Encoding", "Content-Length-2", "ContentLength", "Content-Language", "t"] {
+        assert!(with_lines(&format!("{name}: 5")).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_body_is_refused_where_it_has_no_meaning() {
+    let parse = |method: &str, body: &str| {
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n{body}\r\n\r\n");
+        request(head.as_bytes()).map(|(head, _)| head.is_last())
+    };
+    for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
+        for method in ["GET", "HEAD", "TRACE", "get", "Head"] {
+            assert_eq!(parse(method, body), Err(Reason::UnexpectedBody), "{method} {body}");
+        }
+        for method in ["DELETE", "OPTIONS"] {
+            assert_eq!(
+                parse(method, body),
+                Ok(true),
+                "forwarded, on a connection that ends: {method} {body}"
+            );
+        }
+        for method in ["POST", "PUT", "PATCH", "REPORT"] {
+            assert_eq!(parse(method, body), Ok(false), "{method} {body}");
+        }
+    }
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        assert_eq!(parse(method, "Content-Length: 0"), Ok(false), "{method}: nothing is no body");
+    }
+    assert_eq!(RequestError(Reason::UnexpectedBody).status(), 400);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) fn judge(bytes: &[u8]) -> Option<Verdict> {
     let mut fields = Vec::new();
     for line in lines {
         let (name, value) = line.split_once(':')?;
-        if !is_token(name) || name.contains('_') {
+        if !is_token(name) || name.contains('_') || is_lookalike(name) {
             return None;
         }
         fields.push((name.to_ascii_lowercase(), value.trim_matches([' ', '\t'])));
@@ -67,6 +67,10 @@ pub(crate) fn judge(bytes: &[u8]) -> Option<Verdict> {
         }
         _ => return None,
     };
+    let bodiless = ["GET", "HEAD", "TRACE"].contains(&method.to_ascii_uppercase().as_str());
+    if bodiless && (chunked || length.is_some_and(|length| length > 0)) {
+        return None;
+    }
     match all("expect")[..] {
         _ if old => {}
         [] => {}
@@ -82,6 +86,15 @@ pub(crate) fn judge(bytes: &[u8]) -> Option<Verdict> {
     let latin = |text: &str| text.chars().map(|char| char as u8).collect();
     let fields = fields.iter().map(|(name, value)| (latin(name), latin(value))).collect();
     Some(Verdict { head: end + 4, chunked, length, keep_alive, fields })
+}
+
+fn is_lookalike(name: &str) -> bool {
+    ["content-length", "transfer-encoding"].iter().any(|known| {
+        let spelt: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        name.len() >= known.len()
+            && !name.eq_ignore_ascii_case(known)
+            && spelt.eq_ignore_ascii_case(&known.replace('-', ""))
+    })
 }
 
 fn is_token(text: &str) -> bool {
