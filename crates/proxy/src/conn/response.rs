@@ -237,7 +237,7 @@ impl Worker {
             && flow.request.is_drainable();
         response.delivery = delivery;
         response.stage = Stage::Body;
-        response.upstream_persists = head.keep_alive;
+        response.upstream_persists = head.keep_alive && !flow.request.is_last;
         let edits = ResponseEdits { client, keep_alive: response.persists || switch, delivery, add: &[] };
         self.scratch.clear();
         head.write_to(buffer.filled(), &self.fields, &mut self.scratch, &edits);

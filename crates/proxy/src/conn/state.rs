@@ -174,6 +174,8 @@ pub(crate) struct RequestSide {
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
     pub(crate) upgrade: bool,
+    /// The Endpoint's connection is not used again, see [`RequestHead::is_last`](fairlead_http1::RequestHead::is_last).
+    pub(crate) is_last: bool,
     /// The head as it is sent, and the body if all of it was at hand: what a repeat sends again.
     pub(crate) out: Vec<u8>,
     pub(crate) sent: usize,
@@ -199,6 +201,7 @@ impl RequestSide {
             keep_alive: false,
             expects_continue: false,
             upgrade: false,
+            is_last: false,
             out: Vec::new(),
             sent: 0,
             body: BodyReader::new(Framing::None, &Limits::REQUEST),

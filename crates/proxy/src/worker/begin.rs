@@ -39,6 +39,7 @@ impl Worker {
         flow.request.keep_alive = head.keep_alive;
         flow.request.expects_continue = head.expect_continue;
         flow.request.upgrade = head.upgrade;
+        flow.request.is_last = head.is_last();
         flow.request.out.clear();
         flow.response.context = RequestContext::of(head);
         flow.moved_at = self.now;
@@ -111,7 +112,12 @@ impl Worker {
             proto: Some(Scheme::Http),
             host: true,
         };
-        let edits = RequestEdits { path: rewritten, forwarded: Some(forwarded), ..RequestEdits::default() };
+        let edits = RequestEdits {
+            path: rewritten,
+            forwarded: Some(forwarded),
+            close: head.is_last(),
+            ..RequestEdits::default()
+        };
         head.write_to(buf, &self.fields, &mut flow.request.out, &edits)
             .map_err(|_| Failure::new(400, Flags::DPE, "path_not_emittable"))?;
         let action = Arc::clone(action);

@@ -9,5 +9,6 @@ mod changes;
 mod deadlines;
 mod plain;
 mod repeats;
+mod strict;
 mod support;
 mod upgrade;

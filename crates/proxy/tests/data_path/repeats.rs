@@ -52,7 +52,9 @@ fn dying(seen: &Arc<Mutex<Vec<String>>>) -> Backend {
     })
 }
 
+/// Sends a request, with the body where the method may have one.
 fn send(client: &mut Client, method: &str, id: usize, body: &str) -> u16 {
+    let body = if matches!(method, "GET" | "HEAD") { "" } else { body };
     client.send(format!(
         "{method} / HTTP/1.1\r\nhost: app.test\r\nx-id: {id}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
