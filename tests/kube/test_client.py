@@ -6,7 +6,7 @@ import sys
 import msgspec
 import pytest
 from aiohttp import web
-from tests.kube.fake_api import SLICES, FakeApi, refuse, reset, running, status_object
+from tests.kube.fake_api import SLICES, FakeApi, eventually, refuse, reset, running, status_object
 from tests.kube.following import CLIENT, credentials
 
 from fairlead.kube import (
@@ -68,6 +68,25 @@ async def test_a_watch_asks_for_bookmarks_and_a_time() -> None:
     assert api.queries == [
         {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": "300", "resourceVersion": "100"}
     ]
+
+
+async def test_a_watch_gives_whole_lines_and_a_cut_one_is_an_error() -> None:
+    async with running() as api, Client(credentials(api.url)) as client:
+        got: list[bytes] = []
+
+        async def read() -> None:
+            async with client.watch(SLICES, version="100", seconds=30) as stream:
+                async for lines in stream:
+                    got.extend(lines)
+
+        task = asyncio.create_task(read())
+        await eventually(lambda: bool(api.watchers))
+        api.watchers[0].send(b'{"a": 1}\n{"b"')
+        await eventually(lambda: got == [b'{"a": 1}'])
+        api.end_watches()
+        with pytest.raises(Disconnected) as caught:
+            await task
+        assert caught.value.code == "StreamTruncated"
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,31 @@ def test_a_server_that_answers_a_list_with_an_older_version_is_asked_for_the_new
     assert sim.view == sim.world.objects
 
 
+def test_a_listed_item_that_is_older_than_the_one_held_is_passed_over() -> None:
+    sim = started()
+    old = sim.view[Ref("default", "a")]
+    new = sim.world.put("a", addresses=["10.0.0.9"])
+    sim.deliver()
+    sim.stream_error(Gone("too old"))
+    sim.answer()
+    assert isinstance(sim.operation, List)
+    assert sim.operation.version != ""
+    sim.list_with([old, sim.view[Ref("default", "b")]], str(sim.world.version))
+    assert sim.view[Ref("default", "a")] == new
+
+
+def test_a_restored_etcd_that_gives_the_same_versions_to_other_contents_is_found_by_the_backstop() -> None:
+    sim = started()
+    backup = sim.world.backup()
+    sim.world.put("a", addresses=["10.0.0.8"])
+    sim.deliver()
+    sim.world.restore(backup)
+    other = sim.world.put("a", addresses=["10.0.0.9"])
+    assert other.metadata.resource_version == sim.view[Ref("default", "a")].metadata.resource_version
+    sim.pass_time(30 * 60 + 10)
+    assert sim.view == sim.world.objects
+
+
 def test_an_older_event_is_dropped_and_the_newest_state_listed() -> None:
     sim = started()
     old = sim.view[Ref("default", "a")]

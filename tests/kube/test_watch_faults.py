@@ -167,6 +167,16 @@ async def test_06_half_open_behind_a_proxy_is_noticed_by_silence() -> None:
         await after(api, follow, requests=5, within=3.0)
 
 
+async def test_whole_lines_keep_a_watch_alive() -> None:
+    async with running() as api, following(prepared(api), inactivity=0.5) as follow:
+        await before(api, follow)
+        for _ in range(8):
+            await asyncio.sleep(0.2)
+            api.bookmark()
+        assert follow.reflector.stats.stalls == 0
+        assert api.count("watch") == 1
+
+
 async def test_07_slow_loris_on_the_watch() -> None:
     """Bytes that never make a line do not count as activity."""
     async with running() as api, following(prepared(api), inactivity=0.4) as follow:

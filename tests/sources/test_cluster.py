@@ -218,8 +218,10 @@ async def test_a_change_that_the_sink_cannot_take_harms_itself_only() -> None:
 
         async with Client(credentials(api.url), settings=CLIENT) as client:
             made = ClusterSource(client, random=Random(1), settings=ClusterSettings(reflector=FAST))
-            task = asyncio.create_task(made.run(sink))
-            await eventually(lambda: synced(changes) == set(KINDS))
+            with capture_logs() as logged:
+                task = asyncio.create_task(made.run(sink))
+                await eventually(lambda: synced(changes) == set(KINDS))
+            assert {entry["log_level"] for entry in logged} == {"error"}
             assert [c.object.metadata.name for c in changes if isinstance(c, Upserted)] == ["good", "fine"]
             findings = [c for c in changes if isinstance(c, Finding)]
             assert [(f.code, f.where) for f in findings] == [("Internal", "HTTPRoute a/poison")]
@@ -243,8 +245,9 @@ async def test_a_defect_while_following_one_kind_is_told_and_tried_again(
     async with running() as api:
         collections = Collections(api)
         collections.items["httproutes"] = [route("r", 5)]
-        async with source(api) as (made, changes):
-            await eventually(lambda: synced(changes) == set(KINDS))
-            assert made.defects == 1
-            assert refusals(changes) == [(Kind.HTTP_ROUTE, "Internal")]
-            assert any(isinstance(c, Upserted) for c in changes)
+        with capture_logs() as logged:
+            async with source(api) as (made, changes):
+                await eventually(lambda: synced(changes) == set(KINDS))
+        assert made.defects == len(logged) == 1
+        assert refusals(changes) == [(Kind.HTTP_ROUTE, "Internal")]
+        assert any(isinstance(c, Upserted) for c in changes)

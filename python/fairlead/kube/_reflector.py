@@ -377,7 +377,6 @@ class Reflector(Generic[T]):
 
     def _by_kind(self, error: KubeError, now: float, then: Phase) -> Operation:
         if isinstance(error, Unreachable):
-            self._backoff.reset()
             self.phase, self._then = Phase.WAITING, then
             return AwaitServer()
         wait = self._wait_after_failure(now, then)

@@ -21,7 +21,6 @@ from yarl import URL
 
 from fairlead.kube._errors import (
     Disconnected,
-    KubeError,
     ProtocolError,
     TLSFailed,
     Unreachable,
@@ -213,16 +212,11 @@ def mapped_errors() -> Iterator[None]:
         aiohttp.ClientHttpProxyError,
     ) as error:
         raise Unreachable(f"the API server cannot be reached: {error}") from error
-    except (
-        aiohttp.ServerConnectionError,
-        aiohttp.ClientOSError,
-        aiohttp.ClientPayloadError,
-        OSError,
-    ) as error:
-        raise _disconnected(error) from error
+    except aiohttp.ClientPayloadError as error:
+        raise Disconnected("the connection to the API server ended in the middle of an answer") from error
+    except (aiohttp.ServerConnectionError, aiohttp.ClientOSError, OSError) as error:
+        raise Disconnected(
+            f"the connection to the API server broke: {error or type(error).__name__}"
+        ) from error
     except aiohttp.ClientError as error:
         raise ProtocolError(f"the API server's answer breaks HTTP: {error}") from error
-
-
-def _disconnected(error: Exception) -> KubeError:
-    return Disconnected(f"the connection to the API server broke: {error or type(error).__name__}")
