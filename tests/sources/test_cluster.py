@@ -8,6 +8,7 @@ from random import Random
 import msgspec
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 from tests.kube.fake_api import FakeApi, eventually, line, refuse, running
 from tests.kube.following import CLIENT, FAST, HEALTH, credentials
 
