@@ -27,9 +27,9 @@ mod _core {
 
 /// Runs the proxy until a signal ends it; gives the exit code.
 #[pyfunction]
-fn run_proxy(py: Python<'_>, config: Vec<u8>) -> i32 {
+fn run_proxy(py: Python<'_>, config: &[u8]) -> i32 {
     py.detach(|| {
-        let run = || match fairlead_proxy::ProxyConfig::from_json(&config) {
+        let run = || match fairlead_proxy::ProxyConfig::from_json(config) {
             Ok(config) => fairlead_proxy::run(config),
             Err(error) => {
                 eprintln!("fairlead: {error}");

@@ -184,6 +184,12 @@ impl Backends {
         self.registry.sweep();
     }
 
+    /// Backends that are held or named.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// How many Endpoints there are.
     pub(super) fn endpoint_counts(&self) -> Counts {
         self.registry.counts()

@@ -9,6 +9,8 @@ mod core;
 #[cfg(test)]
 mod figures;
 mod held;
+#[cfg(test)]
+mod histories;
 mod keeper;
 mod last_good;
 mod link;
@@ -20,6 +22,8 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod transaction;
+#[cfg(test)]
+mod world;
 
 pub(crate) use run::Control;
 

@@ -3,191 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fairlead_balance::Micros;
-use fairlead_route::{HeaderLookup, RequestView};
-use fairlead_snapshot::{
-    Attachment, Backend, Bind, Endpoint, Endpoints, EndpointsDelta, Kind, Listener, PathMatch, PathMatchType,
-    Policy, Position, Protocol, Removal, Resource, Route, RouteMatch, Rule, Target, Update, Upsert,
-    encode_resource,
+use fairlead_route::RequestView;
+use fairlead_snapshot::{Endpoint, Kind, Position, Update};
+
+use super::core::Commit;
+use super::world::{
+    APP, BIND, LISTENER, NOW, NoHeaders, OTHER, ROUTE, Sent, backend, bind, core, endpoint, endpoints,
+    gateway, listener, route,
 };
-
-use super::core::{Commit, Core};
-use crate::config::TimeoutsConfig;
 use crate::shared::{BackendState, Destination, Root, RuleAction};
-
-const APP: &str = "Service/shop/app/80";
-const OTHER: &str = "Service/shop/other/80";
-const BIND: &str = "127.0.0.2:8080";
-const LISTENER: &str = "infra/edge/http";
-const ROUTE: &str = "HTTPRoute/shop/r";
-const NOW: Micros = Micros(1_000_000);
-
-/// Name, base, hash, upserts, removals.
-type Delta = (&'static str, &'static str, &'static str, Vec<Endpoint>, Vec<&'static str>);
-
-/// An update that owns what it is made of.
-#[derive(Default)]
-struct Sent {
-    upserts: Vec<(&'static str, String, String, Option<Vec<u8>>)>,
-    deltas: Vec<Delta>,
-    removals: Vec<(&'static str, &'static str)>,
-    full: bool,
-    more: bool,
-}
-
-impl Sent {
-    fn full() -> Self {
-        Self { full: true, ..Self::default() }
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "what is put is given away")]
-    fn put(mut self, name: &str, hash: &str, resource: Resource) -> Self {
-        let body = encode_resource(&resource);
-        let kind = match resource {
-            Resource::Bind(_) => "bind",
-            Resource::Listener(_) => "listener",
-            Resource::Endpoints(_) => "endpoints",
-            Resource::Backend(_) => "backend",
-            Resource::Route(_) => "route",
-        };
-        self.upserts.push((kind, name.to_owned(), hash.to_owned(), Some(body)));
-        self
-    }
-
-    fn keep(mut self, kind: &'static str, name: &str) -> Self {
-        self.upserts.push((kind, name.to_owned(), String::new(), None));
-        self
-    }
-
-    fn broken(mut self, kind: &'static str, name: &str) -> Self {
-        self.upserts.push((kind, name.to_owned(), "broken".to_owned(), Some(vec![0x81])));
-        self
-    }
-
-    fn remove(mut self, kind: &'static str, name: &'static str) -> Self {
-        self.removals.push((kind, name));
-        self
-    }
-
-    fn part(mut self) -> Self {
-        self.more = true;
-        self
-    }
-
-    fn take(&self, core: &mut Core, generation: u64) -> Option<Commit> {
-        let mut update = Update::at(Position { epoch: 1, generation });
-        (update.full, update.more) = (self.full, self.more);
-        update.upserts = self
-            .upserts
-            .iter()
-            .map(|(kind, name, hash, body)| Upsert {
-                body: body.as_deref().map(serde_bytes::Bytes::new),
-                hash,
-                kind,
-                name,
-            })
-            .collect();
-        update.endpoints = self
-            .deltas
-            .iter()
-            .map(|(name, base, hash, upserts, removals)| EndpointsDelta {
-                base,
-                hash,
-                name,
-                removals: removals.clone(),
-                upserts: upserts.clone(),
-            })
-            .collect();
-        update.removals = self.removals.iter().map(|(kind, name)| Removal { kind, name }).collect();
-        core.take(update, NOW).expect("the contract is kept")
-    }
-
-    fn apply(&self, core: &mut Core, generation: u64) -> Commit {
-        self.take(core, generation).expect("the last part")
-    }
-}
-
-fn core() -> Core {
-    Core::new(2, TimeoutsConfig::default())
-}
-
-fn bind() -> Resource {
-    Resource::Bind(Bind { address: "127.0.0.2".into(), port: 8080, protocol: Protocol::Http })
-}
-
-fn listener(hostname: Option<&str>) -> Resource {
-    Resource::Listener(Listener {
-        bind: BIND.into(),
-        gateway: "edge".into(),
-        gateway_namespace: "infra".into(),
-        hostname: hostname.map(Box::from),
-        listener: "http".into(),
-        port: 80,
-    })
-}
-
-fn endpoint(number: u8) -> Endpoint {
-    Endpoint {
-        address: format!("10.0.0.{number}").into(),
-        drain_deadline_s: None,
-        id: format!("uid{number}|10.0.0.{number}|80|TCP").into(),
-        node: None,
-        pod: Some(format!("shop/pod-{number}").into()),
-        port: 80,
-        ready: true,
-        serving: true,
-        subsets: Vec::new(),
-        terminating: false,
-        weight: 1,
-        zone: None,
-    }
-}
-
-fn endpoints(numbers: impl IntoIterator<Item = u8>) -> Resource {
-    Resource::Endpoints(Endpoints { endpoints: numbers.into_iter().map(endpoint).collect() })
-}
-
-fn backend(service: &str) -> Resource {
-    Resource::Backend(Backend {
-        namespace: "shop".into(),
-        policy: Policy::default(),
-        port: 80,
-        protocol: Protocol::Http,
-        service: service.into(),
-    })
-}
-
-fn route(path: &str, target: &str) -> Resource {
-    let path = PathMatch { r#type: PathMatchType::Prefix, value: path.into() };
-    Resource::Route(Route {
-        attachments: vec![Attachment { hostnames: Vec::new(), listener: LISTENER.into() }],
-        created_s: 0,
-        name: "r".into(),
-        namespace: "shop".into(),
-        rules: vec![Rule {
-            matches: vec![RouteMatch { path, ..RouteMatch::default() }],
-            name: None,
-            targets: vec![Target { backend: Some(target.into()), error: None, weight: 1 }],
-            timeouts: None,
-        }],
-    })
-}
-
-/// A gateway with one route to one Backend with two endpoints.
-fn gateway() -> Sent {
-    Sent::full()
-        .put(BIND, "b1", bind())
-        .put(LISTENER, "l1", listener(None))
-        .put(APP, "e1", endpoints([1, 2]))
-        .put(APP, "k1", backend("app"))
-        .put(ROUTE, "r1", route("/", APP))
-}
-
-struct NoHeaders;
-
-impl HeaderLookup for NoHeaders {
-    fn each_value(&self, _name: &str, _visit: &mut dyn FnMut(&[u8])) {}
-}
 
 fn find<'a>(root: &'a Root, path: &str) -> Option<&'a Arc<RuleAction>> {
     let address: SocketAddr = BIND.parse().unwrap();
@@ -292,7 +116,13 @@ fn an_endpoint_that_stays_keeps_its_state_and_counters() {
     let before = gateway().apply(&mut core, 1);
     let state = Arc::clone(&reached(&before.root, "/").unwrap().endpoints[1]);
     let mut delta = Sent::default();
-    delta.deltas.push((APP, "e1", "e2", vec![endpoint(3)], vec!["uid1|10.0.0.1|80|TCP"]));
+    delta.deltas.push((
+        APP.to_owned(),
+        "e1",
+        "e2",
+        vec![endpoint(3)],
+        vec!["uid1|10.0.0.1|80|TCP".to_owned()],
+    ));
     let commit = delta.apply(&mut core, 2);
     let after = reached(&commit.root, "/").unwrap();
     assert_eq!(pods(after), ["shop/pod-2", "shop/pod-3"]);
@@ -308,18 +138,18 @@ fn a_delta_from_another_base_changes_nothing() {
     let mut core = core();
     gateway().apply(&mut core, 1);
     let mut delta = Sent::default();
-    delta.deltas.push((APP, "e0", "e2", vec![endpoint(3)], vec![]));
-    delta.deltas.push((OTHER, "e0", "e1", vec![], vec![]));
+    delta.deltas.push((APP.to_owned(), "e0", "e2", vec![endpoint(3)], vec![]));
+    delta.deltas.push((OTHER.to_owned(), "e0", "e1", vec![], vec![]));
     let commit = delta.apply(&mut core, 2);
     assert_eq!(reasons(&commit), [("endpoints", "BaseMismatch"), ("endpoints", "BaseMismatch")]);
     assert_eq!(reached(&commit.root, "/").unwrap().endpoints.len(), 2);
     let mut invalid = Sent::default();
     invalid.deltas.push((
-        APP,
+        APP.to_owned(),
         "e1",
         "e2",
         vec![Endpoint { port: 0, ..endpoint(3) }],
-        vec!["uid1|10.0.0.1|80|TCP"],
+        vec!["uid1|10.0.0.1|80|TCP".to_owned()],
     ));
     assert_eq!(reasons(&invalid.apply(&mut core, 3)), [("endpoints", "InvalidPort")]);
     assert_eq!(core.have()["endpoints/Service/shop/app/80"].as_ref(), "e1");
@@ -435,7 +265,7 @@ fn what_is_saved_makes_the_same_configuration_again() {
     let mut core = core();
     gateway().apply(&mut core, 7);
     let mut delta = Sent::default();
-    delta.deltas.push((APP, "e1", "e2", vec![endpoint(3)], vec![]));
+    delta.deltas.push((APP.to_owned(), "e1", "e2", vec![endpoint(3)], vec![]));
     delta.apply(&mut core, 8);
     let file = super::last_good::encode(core.position().unwrap(), &core.saved(), 0);
     let read = super::last_good::decode(&file).unwrap();
