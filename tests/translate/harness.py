@@ -253,7 +253,8 @@ def basics() -> list[Object]:
 class ProxyModel:
     """What a proxy holds after applying Deltas, with the checks that it would make."""
 
-    def __init__(self) -> None:
+    def __init__(self, validate: Validate | None = None) -> None:
+        self._validate = validate
         self.resources: dict[Key, snapshot.Resource] = {}
         self.hashes: dict[Key, str] = {}
         self.statuses: dict[tuple[Kind, Ref], ObjectStatus] = {}
@@ -263,13 +264,16 @@ class ProxyModel:
     def apply(self, delta: Delta) -> None:
         for item in delta.upserts:
             assert snapshot.content_hash(item.body) == item.hash
+            if self._validate is not None and self._validate(item.key, item.body) is not None:
+                continue
             self.resources[item.key] = snapshot.decode_resource(item.key.kind, item.body)
             self.hashes[item.key] = item.hash
             (self.tentative.add if item.tentative else self.tentative.discard)(item.key)
         for change in delta.endpoints:
             self._apply_endpoints(change)
         for key in delta.removals:
-            del self.resources[key], self.hashes[key]
+            if self._validate is None or key in self.resources:
+                del self.resources[key], self.hashes[key]
             self.tentative.discard(key)
         for status in delta.statuses:
             if isinstance(status, Forgotten):
@@ -328,7 +332,7 @@ class Lab:
     ) -> None:
         self.book = book or AddressBook()
         self.translator = Translator(settings or TranslateSettings(), self.book, validate)
-        self.proxy = ProxyModel()
+        self.proxy = ProxyModel(validate)
         self.deltas: list[Delta] = []
         self.apply(*(Upserted(kind_of(item), item, 0.0) for item in objects))
         self.apply(*(Synced(kind) for kind in synced))

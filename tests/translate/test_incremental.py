@@ -8,13 +8,24 @@ from hypothesis import strategies as st
 from tests.translate.harness import Lab
 from tests.translate.universe import START, objects
 
-from fairlead.resources import Object, kind_of
-from fairlead.sources import Removed, Upserted
+from fairlead.resources import Kind, Object, kind_of
+from fairlead.sources import Removed, Synced, Unavailable, Upserted
 from fairlead.translate import TranslateSettings
+
+kinds = st.builds(
+    lambda kind, code: Unavailable(kind, code, "") if code else Synced(kind),
+    st.sampled_from((Kind.REFERENCE_GRANT, Kind.BACKEND_POLICY)),
+    st.sampled_from(("", "NotInstalled", "Forbidden")),
+)
+"""What a source says of an optional kind."""
+
+REQUIRED = [kind for kind in Kind if kind not in (Kind.REFERENCE_GRANT, Kind.BACKEND_POLICY)]
+
+Events = list[tuple[Object | Synced | Unavailable | int, int]]
 
 _events = st.lists(
     st.tuples(
-        st.one_of(objects, st.integers(0, 1000)),
+        st.one_of(objects, st.integers(0, 1000), kinds),
         # Units per slice before the next event; none: the next event comes at once.
         st.sampled_from((0, 0, 1, 2, 5, 1000)),
     ),
@@ -29,7 +40,7 @@ def units(limit: int) -> Callable[[], bool]:
     return lambda: next(counter) < limit
 
 
-def play(lab: Lab, events: list[tuple[Object | int, int]]) -> None:
+def play(lab: Lab, events: Events) -> None:
     """Upserts the objects given, and removes the one that a number points to."""
     present: dict[tuple[str, str, str], Object] = {
         (kind_of(item), item.metadata.namespace, item.metadata.name): item for item in START
@@ -40,6 +51,8 @@ def play(lab: Lab, events: list[tuple[Object | int, int]]) -> None:
                 continue
             gone = present.pop(sorted(present)[event % len(present)])
             lab.apply(Removed(kind_of(gone), gone, 0.0))
+        elif isinstance(event, Synced | Unavailable):
+            lab.apply(event)
         else:
             present[kind_of(event), event.metadata.namespace, event.metadata.name] = event
             lab.apply(Upserted(kind_of(event), event, 0.0))
@@ -50,9 +63,9 @@ def play(lab: Lab, events: list[tuple[Object | int, int]]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(events=_events)
-def test_all_deltas_add_up_to_the_full_snapshot(events: list[tuple[Object | int, int]]) -> None:
-    lab = Lab(*START, settings=TranslateSettings(zone="z0"))
+@given(events=_events, synced=st.sampled_from((list(Kind), REQUIRED)))
+def test_all_deltas_add_up_to_the_full_snapshot(events: Events, synced: list[Kind]) -> None:
+    lab = Lab(*START, settings=TranslateSettings(zone="z0"), synced=synced)
     play(lab, events)
     lab.settle()
     lab.assert_full_agrees()
@@ -60,9 +73,7 @@ def test_all_deltas_add_up_to_the_full_snapshot(events: list[tuple[Object | int,
 
 @settings(max_examples=60, deadline=None)
 @given(events=_events, data=st.data())
-def test_the_order_of_events_does_not_matter(
-    events: list[tuple[Object | int, int]], data: st.DataObject
-) -> None:
+def test_the_order_of_events_does_not_matter(events: Events, data: st.DataObject) -> None:
     lab = Lab(*START)
     play(lab, events)
     lab.settle()
@@ -85,7 +96,7 @@ def test_any_set_of_objects_translates_totally_and_twice_alike(items: list[Objec
 
 @settings(max_examples=40, deadline=None)
 @given(events=_events)
-def test_what_did_not_change_is_not_sent_again(events: list[tuple[Object | int, int]]) -> None:
+def test_what_did_not_change_is_not_sent_again(events: Events) -> None:
     lab = Lab(*START)
     play(lab, events)
     lab.settle()

@@ -7,6 +7,7 @@ import pytest
 from tests.translate.harness import (
     NS,
     Lab,
+    backend_ref,
     basics,
     condition,
     endpoint,
@@ -15,6 +16,8 @@ from tests.translate.harness import (
     meta,
     policy,
     route,
+    rule,
+    service,
     slice_,
 )
 
@@ -128,14 +131,17 @@ def test_an_object_without_its_parts_harms_only_who_names_it(broken: k8s.Object)
     assert condition(lab.gateway_status().conditions, ConditionType.PROGRAMMED) == ("True", "Programmed")
 
 
-def test_a_resource_that_the_proxies_would_refuse_does_not_go_out() -> None:
+def test_a_route_that_the_proxies_would_refuse_keeps_its_backends() -> None:
     def validate(key: snapshot.Key, body: bytes) -> snapshot.Rejection | None:
         return refuse_routes(key, body) if b"odd" in body else None
 
     lab = Lab(*basics(), route(), validate=validate)
     before = lab.route()
-    lab.put(route(hostnames=["odd.example.com"], generation=2))
+    lab.put(
+        service("api"), route("route", rule(backend_ref("api")), hostnames=["odd.example.com"], generation=2)
+    )
     assert lab.route() == before, "its last good version serves"
+    assert lab.addresses() == ["10.0.0.1:8080"]
     assert lab.route_condition(ConditionType.ACCEPTED) == ("False", "UnsupportedValue")
     assert lab.route_condition(ConditionType.RESOLVED_REFS) == ("True", "ResolvedRefs")
     assert lab.attached() == {"http": 0}
@@ -149,3 +155,14 @@ def test_a_refused_new_route_leaves_no_backends_behind() -> None:
     assert lab.route() is None
     assert not lab.proxy.of(snapshot.Backend)
     assert not lab.proxy.of(snapshot.Endpoints)
+
+
+def test_a_service_in_use_that_breaks_keeps_its_endpoints_and_others_go_on() -> None:
+    lab = Lab(*basics(), route(), service("api"), route("second", rule(backend_ref("api"))))
+    lab.put(k8s.Service(metadata=meta("web"), spec=BROKEN), slice_("api-1", endpoint("10.0.0.5"), of="api"))
+    assert lab.addresses() == ["10.0.0.1:8080"]
+    assert lab.addresses(f"Service/{NS}/api/80") == ["10.0.0.5:8080"]
+    assert ("Internal", f"Service {NS}/web") in codes(lab)
+    assert lab.translator.idle
+    lab.put(service())
+    assert not lab.proxy.findings

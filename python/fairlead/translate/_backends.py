@@ -5,7 +5,7 @@ Laws:
 2. A Backend comes with its Endpoints, whole; from then on they change by EndpointsDelta, each based on the
    version before, in a lane that no configuration work delays.
 3. A slice event touches the Backends of its Service only; slices that did not change are not read again.
-4. A slice that cannot be read harms itself only: what it said last stays.
+4. A slice that cannot be read harms itself only: what it said last stays. So with a Service.
 """
 
 from collections import Counter
@@ -142,7 +142,18 @@ class Backends:
         )
 
     def _read(self, state: _State) -> Changes:
-        """Brings the state's endpoints up to date with the objects."""
+        """Brings the state's endpoints up to date with the objects; never raises."""
+        try:
+            changes = self._read_service(state)
+        except Exception as error:  # noqa: BLE001
+            message = f"translation failed, the last endpoints stay: {error!r}"
+            finding = Finding("Internal", message, f"Service {state.id.service}")
+            self._findings.set((state.key, "internal"), [finding])
+            return Changes()
+        self._findings.set((state.key, "internal"), ())
+        return changes
+
+    def _read_service(self, state: _State) -> Changes:
         service = self._objects.service(state.id.service)
         port = _port_spec(service, state.id.port, self._settings)
         if service is None or port is None:
@@ -165,7 +176,8 @@ class Backends:
         state = self._states.pop(backend)
         del self._by_name[state.name]
         self._dirty.pop(backend, None)
-        self._findings.set(state.key, ())
+        for owner in (state.key, (state.key, "internal")):
+            self._findings.set(owner, ())
         backends = self._by_service[backend.service]
         backends.discard(backend)
         if not backends:

@@ -50,9 +50,5 @@ class Findings:
         self._changed.clear()
         return changed
 
-    def all(self) -> list[Finding]:
-        """Everything in force."""
-        return [finding for findings in self._by_owner.values() for finding in findings.values()]
-
     def __bool__(self) -> bool:
         return bool(self._changed)

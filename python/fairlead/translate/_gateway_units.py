@@ -1,7 +1,7 @@
 """Units of GatewayClasses and Gateways.
 
 Laws:
-1. A unit first computes its plan, which is pure, and only then changes anything.
+1. A unit computes its plan, which is pure, before it changes anything but the assignment of addresses.
 2. Routes are marked only if what they depend on of a Listener changed.
 3. A Gateway that stops being ours gives its address and everything else back.
 """
@@ -17,13 +17,7 @@ from fairlead.translate._gateways import GatewayPlan, count_routes, plan_gateway
 from fairlead.translate._graph import Level, Name, Unit
 from fairlead.translate._listeners import ListenerPlan
 from fairlead.translate._objects import recorded_address
-from fairlead.translate._statuses import (
-    ConditionType,
-    Forgotten,
-    GatewayStatus,
-    ListenerStatus,
-    Reason,
-)
+from fairlead.translate._statuses import ConditionType, Forgotten, GatewayStatus, Reason
 from fairlead.translate._world import World
 
 
@@ -85,18 +79,17 @@ class GatewayUnits:
         world = self._world
         gateway = world.objects.gateway(ref)
         accepted = self.class_of(gateway) if gateway is not None else None
-        class_names = [gateway.spec.gateway_class_name] if gateway is not None else []
-        world.graph.set(
-            Unit(Level.GATEWAY, ref), [Name(Kind.GATEWAY_CLASS, Ref("", name)) for name in class_names]
+        names = (
+            [] if gateway is None else [Name(Kind.GATEWAY_CLASS, Ref("", gateway.spec.gateway_class_name))]
         )
+        world.graph.set(Unit(Level.GATEWAY, ref), names)
         if gateway is None or accepted is None:
             self._leave(ref)
             return
         held_before = world.addresses.address_of(ref)
         assignment = world.addresses.assign(ref, gateway.spec.addresses, recorded_address(gateway))
-        plan = plan_gateway(gateway, assignment, class_accepted=accepted)
         self._after_assignment(ref, held_before, assignment)
-        self._replace(ref, plan)
+        self._replace(ref, plan_gateway(gateway, assignment, class_accepted=accepted))
 
     def refuse(self, ref: Ref, message: str) -> None:
         """Translation of the Gateway failed: says so, and leaves the last plan in force."""
@@ -109,22 +102,15 @@ class GatewayUnits:
             for kind in (ConditionType.ACCEPTED, ConditionType.PROGRAMMED)
         )
         before = self._plans.get(ref)
-        listeners: tuple[ListenerStatus, ...] = ()
-        addresses = before.status.addresses if before is not None else ()
-        if before is not None:
-            listeners = before.status.listeners
-        status = GatewayStatus(
-            ref=ref,
-            uid=gateway.metadata.uid,
-            conditions=conditions,
-            addresses=addresses,
-            listeners=listeners,
-        )
         if before is None:
+            status = GatewayStatus(
+                ref=ref, uid=gateway.metadata.uid, conditions=conditions, addresses=(), listeners=()
+            )
             self._world.outbox.say(status)
-        else:
-            self._plans[ref] = msgspec.structs.replace(before, status=status)
-            self._recount[ref] = None
+            return
+        status = msgspec.structs.replace(before.status, uid=gateway.metadata.uid, conditions=conditions)
+        self._plans[ref] = msgspec.structs.replace(before, status=status)
+        self._recount[ref] = None
 
     def _class_verdict(self, name: str) -> bool | None:
         item = self._world.objects.gateway_class(name)

@@ -47,12 +47,12 @@ class Outbox:
     def put(
         self, key: snapshot.Key, resource: snapshot.Resource, *, tentative: bool = False
     ) -> snapshot.Rejection | None:
-        """Has a resource go out if it changed; one that is refused does not go out, and its refusal is given."""
+        """Has a resource go out if it changed; tells if proxies will refuse it.
+
+        A refused one goes out all the same: who keeps the versions (stream) keeps the last good one in
+        force and lists the refusal.
+        """
         body = snapshot.encode_resource(resource)
-        if self._validate is not None:
-            refusal = self._validate(key, body)
-            if refusal is not None:
-                return refusal
         stage = self._stages[key.kind]
         stage.removals.pop(key, None)
         version = snapshot.content_hash(body)
@@ -62,10 +62,10 @@ class Outbox:
             if sent[0] == version and sent[1] == tentative:
                 stage.upserts.pop(key, None)
                 stage.versions.pop(key, None)
-                return None
+                return self._verdict(key, body)
         stage.upserts[key] = Encoded(key, version, body, tentative)
         stage.versions[key] = (version, tentative, key)
-        return None
+        return self._verdict(key, body)
 
     def remove(self, key: snapshot.Key) -> None:
         """Has a resource removed."""
@@ -100,10 +100,6 @@ class Outbox:
         sent = self._sent.get(key)
         return None if sent is None else sent[0]
 
-    def said(self, kind: Kind, ref: Ref) -> ObjectStatus | None:
-        """The status last told of an object, or about to be."""
-        return self._statuses.get((kind, ref)) or self._said.get((kind, ref))
-
     def take(self, *, held: bool, findings: tuple[Finding, ...]) -> Delta | None:
         """What may go now; None if that is nothing."""
         # Ten thousand resources may wait here: everything is done by whole dicts, nothing one by one.
@@ -134,6 +130,9 @@ class Outbox:
             if isinstance(self._said.get(name), Forgotten):
                 del self._said[name]
         self._forgotten.clear()
+
+    def _verdict(self, key: snapshot.Key, body: bytes) -> snapshot.Rejection | None:
+        return None if self._validate is None else self._validate(key, body)
 
     def __bool__(self) -> bool:
         return bool(self._statuses) or any(stage.upserts or stage.removals for stage in self._stages.values())

@@ -1,12 +1,10 @@
-"""Units of HTTPRoutes, Backends and policies.
+"""Units of HTTPRoutes and of the Backends that they use.
 
 Laws:
 1. A Route goes out with, or after, the Backends and Endpoints that it names; they go after it.
 2. A Route that the proxies would refuse keeps its last good version, with that version's Backends.
 3. Counters change by the difference of two plans, so they are exact whatever the order of events.
 """
-
-from collections import Counter
 
 import msgspec
 
@@ -15,29 +13,23 @@ from fairlead.resources import Kind, Ref
 from fairlead.translate._conditions import Conditions
 from fairlead.translate._gateway_units import GatewayUnits
 from fairlead.translate._graph import BackendId, Level, Name, Unit
-from fairlead.translate._policies import effective_policy, plan_policy, policy_names
+from fairlead.translate._policies import effective_policy
+from fairlead.translate._policy_units import PolicyUnits
 from fairlead.translate._references import find_port
 from fairlead.translate._routes import RoutePlan, parent_gateway, plan_route, route_key, route_names
 from fairlead.translate._rules import backend_name
-from fairlead.translate._statuses import (
-    ConditionType,
-    Forgotten,
-    ParentStatus,
-    PolicyStatus,
-    Reason,
-    RouteStatus,
-)
+from fairlead.translate._statuses import ConditionType, Forgotten, ParentStatus, Reason, RouteStatus
 from fairlead.translate._world import World
 
 
 class RouteUnits:
-    """The plans of all Routes, who uses which Backend, and policies."""
+    """The plans of all Routes."""
 
-    def __init__(self, world: World, gateways: GatewayUnits) -> None:
+    def __init__(self, world: World, gateways: GatewayUnits, policies: PolicyUnits) -> None:
         self._world = world
         self._gateways = gateways
+        self._policies = policies
         self._plans: dict[Ref, RoutePlan] = {}
-        self._users: dict[Ref, Counter[Ref]] = {}
 
     def reconsider_tentative(self) -> None:
         """An optional kind became known: has all that was computed without it computed again."""
@@ -56,7 +48,7 @@ class RouteUnits:
                 del self._plans[ref]
                 self._count(before, None)
                 world.outbox.remove(route_key(ref))
-                self._use(before.backends, frozenset())
+                self._release(before.backends)
             world.outbox.say(Forgotten(kind=Kind.HTTP_ROUTE, ref=ref))
             return
         names, crosses = route_names(route)
@@ -102,49 +94,27 @@ class RouteUnits:
 
     def work_backend(self, backend: BackendId) -> None:
         """A Backend's Service or policies changed."""
-        world = self._world
-        if backend not in world.backends:
-            return
-        service = world.objects.service(backend.service)
+        if backend in self._world.backends:
+            self._put_backend(backend, self._plan_backend(backend))
+
+    def _plan_backend(self, backend: BackendId) -> snapshot.Backend | None:
+        """The Backend's resource; None where its port is gone, and its Routes are about to leave it."""
+        objects = self._world.objects
+        service = objects.service(backend.service)
         port = find_port(service, backend.port) if service is not None else None
         if port is None:
-            return  # Its Routes are about to leave it.
-        policies = world.objects.policies_for(backend.service)
-        world.outbox.put(
-            _backend_key(backend),
-            snapshot.Backend(
-                namespace=backend.service.namespace,
-                service=backend.service.name,
-                port=backend.port,
-                policy=effective_policy(backend.service, port.name, policies),
-            ),
-            tentative=not world.kinds.known(Kind.BACKEND_POLICY),
+            return None
+        return snapshot.Backend(
+            namespace=backend.service.namespace,
+            service=backend.service.name,
+            port=backend.port,
+            policy=effective_policy(backend.service, port.name, objects.policies_for(backend.service)),
         )
 
-    def work_policy(self, ref: Ref) -> None:
-        """A policy came, changed or went, or a target, a rival or a Gateway of it did."""
-        world = self._world
-        policy = world.objects.policy(ref)
-        owner = Unit(Level.POLICY, ref)
-        if policy is None:
-            world.graph.set(owner, ())
-            world.findings.set((owner, "policy"), ())
-            world.outbox.say(Forgotten(kind=Kind.BACKEND_POLICY, ref=ref))
-            return
-        names = policy_names(policy)
-        status, findings = plan_policy(policy, world.objects, self._gateways_of)
-        world.graph.set(owner, names)
-        world.findings.set((owner, "policy"), findings)
-        world.outbox.say(status)
-
-    def refuse_policy(self, ref: Ref) -> None:
-        """Translation of the policy failed: it has no effect that could be told."""
-        policy = self._world.objects.policy(ref)
-        if policy is not None:
-            self._world.outbox.say(PolicyStatus(ref=ref, uid=policy.metadata.uid, ancestors=()))
-
-    def _gateways_of(self, service: Ref) -> tuple[Ref, ...]:
-        return tuple(self._users.get(service, ()))
+    def _put_backend(self, backend: BackendId, resource: snapshot.Backend | None) -> None:
+        if resource is not None:
+            tentative = not self._world.kinds.known(Kind.BACKEND_POLICY)
+            self._world.outbox.put(_backend_key(backend), resource, tentative=tentative)
 
     def _count(self, before: RoutePlan | None, after: RoutePlan | None) -> None:
         old = before.attached if before is not None else frozenset()
@@ -153,37 +123,21 @@ class RouteUnits:
             self._gateways.count(gateway, listener, -1)
         for gateway, listener in new - old:
             self._gateways.count(gateway, listener, 1)
-        old_users = before.users if before is not None else frozenset()
-        new_users = after.users if after is not None else frozenset()
-        for service, gateway in old_users - new_users:
-            gateways = self._users[service]
-            gateways[gateway] -= 1
-            if not gateways[gateway]:
-                del gateways[gateway]
-                self._mark_policies(service)
-            if not gateways:
-                del self._users[service]
-        for service, gateway in new_users - old_users:
-            gateways = self._users.setdefault(service, Counter())
-            gateways[gateway] += 1
-            if gateways[gateway] == 1:
-                self._mark_policies(service)
-
-    def _mark_policies(self, service: Ref) -> None:
-        world = self._world
-        world.queue.update(Unit(Level.POLICY, ref) for ref in world.objects.policies_for(service))
-
-    def _use(self, before: frozenset[BackendId], after: frozenset[BackendId]) -> None:
-        self._acquire(after - before)
-        self._release(before - after)
+        self._policies.count(
+            before.users if before is not None else frozenset(),
+            after.users if after is not None else frozenset(),
+        )
 
     def _acquire(self, backends: frozenset[BackendId]) -> None:
         world = self._world
+        planned = {
+            backend: self._plan_backend(backend) for backend in backends if backend not in world.backends
+        }
         for backend in backends:
             if world.backends.use(backend):
                 names = [Name(kind, backend.service) for kind in (Kind.SERVICE, Kind.BACKEND_POLICY)]
                 world.graph.set(Unit(Level.BACKEND, backend), names)
-                self.work_backend(backend)
+                self._put_backend(backend, planned[backend])
 
     def _release(self, backends: frozenset[BackendId]) -> None:
         world = self._world

@@ -14,6 +14,7 @@ from fairlead.resources import Kind, Ref
 from fairlead.sources import Finding
 from fairlead.translate._gateway_units import GatewayUnits
 from fairlead.translate._graph import BackendId, Level, Unit
+from fairlead.translate._policy_units import PolicyUnits
 from fairlead.translate._route_units import RouteUnits
 from fairlead.translate._world import World
 
@@ -32,7 +33,8 @@ class Units:
     def __init__(self, world: World) -> None:
         self._world = world
         self.gateways = GatewayUnits(world)
-        self.routes = RouteUnits(world, self.gateways)
+        self.policies = PolicyUnits(world)
+        self.routes = RouteUnits(world, self.gateways, self.policies)
 
     def work(self, unit: Unit) -> None:
         """Brings the unit up to date; never raises."""
@@ -59,13 +61,13 @@ class Units:
             case Level.BACKEND:
                 self.routes.work_backend(cast("BackendId", unit.id))
             case Level.POLICY:
-                self.routes.work_policy(_ref(unit))
+                self.policies.work(_ref(unit))
 
     def _refuse(self, unit: Unit, message: str) -> None:
         refusals: dict[Level, Callable[[Ref], None]] = {
             Level.GATEWAY: lambda ref: self.gateways.refuse(ref, message),
             Level.ROUTE: lambda ref: self.routes.refuse(ref, message),
-            Level.POLICY: self.routes.refuse_policy,
+            Level.POLICY: self.policies.refuse,
         }
         if unit.level in refusals:
             refusals[unit.level](_ref(unit))
