@@ -38,6 +38,8 @@ class Instance:
             runner.run(serve())
 
     def stop(self) -> None:
+        if not self._thread.is_alive():
+            return
         self._loop.call_soon_threadsafe(self._task.result(5).cancel)
         self._thread.join(5)
 

@@ -84,7 +84,7 @@ def test_no_command_loads_more_than_it_needs(instance: Instance) -> None:
     script = (
         "import sys; from fairlead.cli import call\n"
         f"code = call(['get', 'gateways', '-o', 'name', '--address', {str(instance.path)!r}])\n"
-        "heavy = [name for name in ('aiohttp', 'yaml', 'fairlead.kube', 'fairlead.translate')"
+        "heavy = [name for name in ('aiohttp', 'yaml', 'structlog', 'fairlead.kube', 'fairlead.translate')"
         " if name in sys.modules]\n"
         "sys.exit(str(heavy) if heavy else code)\n"
     )

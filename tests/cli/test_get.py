@@ -132,6 +132,15 @@ def test_a_watch_shows_all_and_then_what_changes(
     assert lines[0].index("CLASS") == lines[1].index("fairlead")
 
 
+def test_a_watch_that_the_instance_ends_is_an_error(
+    cli: Cli, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead.cli._get._print", lambda _texts: instance.stop())
+    code, _, err = cli("get", "gateways", "-w")
+    assert code == 1
+    assert "(InstanceUnavailable)" in err
+
+
 def test_a_name_across_all_namespaces_is_refused(cli: Cli, instance: Instance) -> None:
     code, _, err = cli("get", "gateways", "edge", "-A")
     assert code == 2

@@ -1,21 +1,26 @@
 """Logging of the control plane: structlog, JSON by default, readable on a terminal.
 
-Lines go to standard error; standard output belongs to the access log and to commands.
+Lines go to standard error; standard output belongs to the access log and to commands. structlog is imported when
+it is used: commands that log nothing start without it.
 """
 
 import logging
 import sys
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger, Processor
 
 
 def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
     """Sets the process up for logging; `json=None` chooses by whether standard error is a terminal."""
+    import structlog
+
     as_json = not sys.stderr.isatty() if json is None else json
     numeric = logging.getLevelNamesMapping()[level.upper()]
-    renderer: Processor = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    renderer: Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -30,6 +35,8 @@ def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
     )
 
 
-def get_logger(name: str) -> FilteringBoundLogger:
+def get_logger(name: str) -> "FilteringBoundLogger":
     """A logger whose lines carry `component=name`."""
+    import structlog
+
     return cast("FilteringBoundLogger", structlog.get_logger(component=name))

@@ -58,11 +58,12 @@ class Client:
         return self._get(f"{collection}/{quote(namespace)}/{quote(name)}")
 
     def watch(self, collection: api.Collection, namespace: str) -> Iterator[bytes]:
-        """The lines of a watch, for ever."""
+        """The lines of a watch. Raises InstanceError when the instance ends it."""
         query = urlencode({"namespace": namespace, "watch": "true"})
         with self._answer(f"{collection}?{query}") as answer:
             while line := answer.readline():
                 yield line
+        raise InstanceError(f"the instance at {self._path} has ended the watch")
 
     def _get(self, path: str) -> bytes:
         with self._answer(path) as answer:
