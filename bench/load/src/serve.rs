@@ -1,0 +1,157 @@
+//! The backend: answers every GET from memory, two system calls per request.
+//!
+//! Laws:
+//! 1. One thread, edge-triggered, registered once.
+//! 2. Bounded in time.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+use crate::message::{Answers, head_length};
+
+const BUFFER: usize = 64 << 10;
+
+struct Connection {
+    stream: TcpStream,
+    /// A request that came in parts.
+    head: Vec<u8>,
+    /// What the socket did not take.
+    unsent: Vec<u8>,
+}
+
+struct Server {
+    poll: Poll,
+    listeners: Vec<TcpListener>,
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    answers: Answers,
+    buffer: Vec<u8>,
+}
+
+/// Serves on these ports for so long.
+pub(crate) fn serve(address: IpAddr, ports: &[u16], time: Duration) -> io::Result<()> {
+    let poll = Poll::new()?;
+    let mut listeners = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        let mut listener = TcpListener::bind(SocketAddr::new(address, *port))?;
+        poll.registry().register(&mut listener, Token(index), Interest::READABLE)?;
+        listeners.push(listener);
+    }
+    let mut server = Server {
+        poll,
+        listeners,
+        connections: Vec::new(),
+        free: Vec::new(),
+        answers: Answers::default(),
+        buffer: vec![0; BUFFER],
+    };
+    println!("serving");
+    let end = Instant::now() + time;
+    let mut events = Events::with_capacity(1024);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        match server.poll.poll(&mut events, Some(left)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            let token = event.token().0;
+            if token < server.listeners.len() {
+                server.accept(token)?;
+            } else {
+                server.serve(token - server.listeners.len());
+            }
+        }
+    }
+}
+
+impl Server {
+    fn accept(&mut self, listener: usize) -> io::Result<()> {
+        loop {
+            let mut stream = match self.listeners[listener].accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
+            stream.set_nodelay(true)?;
+            let index = self.free.pop().unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            });
+            let token = Token(index + self.listeners.len());
+            self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            self.connections[index] = Some(Connection { stream, head: Vec::new(), unsent: Vec::new() });
+        }
+    }
+
+    fn serve(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else { return };
+        if connection.go_on(&self.answers, &mut self.buffer).is_err() {
+            self.connections[index] = None;
+            self.free.push(index);
+        }
+    }
+}
+
+impl Connection {
+    /// Sends what was left over, then reads and answers until there is nothing to read. An error ends the connection.
+    fn go_on(&mut self, answers: &Answers, buffer: &mut [u8]) -> io::Result<()> {
+        if !self.unsent.is_empty() {
+            let unsent = std::mem::take(&mut self.unsent);
+            self.send(&unsent)?;
+        }
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(length) => {
+                    self.answer(answers, &buffer[..length])?;
+                    if length < buffer.len() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn answer(&mut self, answers: &Answers, bytes: &[u8]) -> io::Result<()> {
+        let mut pending = std::mem::take(&mut self.head);
+        let mut rest = if pending.is_empty() {
+            bytes
+        } else {
+            pending.extend_from_slice(bytes);
+            &pending[..]
+        };
+        while let Some(end) = head_length(rest) {
+            self.send(answers.to(&rest[..end]))?;
+            rest = &rest[end..];
+        }
+        if !rest.is_empty() {
+            self.head = rest.to_vec();
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let sent = if self.unsent.is_empty() {
+            match self.stream.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                other => other?,
+            }
+        } else {
+            0
+        };
+        self.unsent.extend_from_slice(&bytes[sent..]);
+        Ok(())
+    }
+}
