@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use fairlead_balance::{Balancer, Reason, Rng, WeightedTargets};
+use fairlead_balance::{Balancer, Dialable, Reason, Rng, WeightedTargets};
 
 use super::{Balancing, Choosing, Worker};
 use crate::conn::state::{Conn, Role};
@@ -95,6 +95,9 @@ impl Worker {
 
     /// Picks an Endpoint of a Backend as it is now: outside `exclude`, or `only` that one. None if there is none, or if
     /// another Backend has taken the slot.
+    ///
+    /// A request that was let down once (`exclude` is not empty) is not asked to find out whether another doubtful
+    /// Endpoint lives, as long as there is one without doubt: it would wait for two hedges.
     pub(super) fn pick(
         &mut self,
         slot: BackendSlot,
@@ -121,7 +124,10 @@ impl Worker {
         });
         let excluded = |at: usize| exclude.contains(&endpoints[at].slot);
         let warm = |at: usize| pools.is_warm(endpoints[at].slot);
-        let pick = balancing.balancer.pick(now, rng, &excluded, &warm)?;
+        let doubtful = |at: usize| excluded(at) || endpoints[at].load.dialable(now) != Dialable::Yes;
+        let sure =
+            if exclude.is_empty() { None } else { balancing.balancer.pick(now, rng, &doubtful, &warm) };
+        let pick = sure.or_else(|| balancing.balancer.pick(now, rng, &excluded, &warm))?;
         Some((Arc::clone(&endpoints[pick.index]), Some(pick.reason)))
     }
 
