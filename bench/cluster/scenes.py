@@ -12,7 +12,6 @@ from tests.e2e.harness.api import Event
 from tests.e2e.harness.client import Plan
 from tests.e2e.harness.cluster import Namespace
 from tests.e2e.harness.load import Result
-from tests.e2e.harness.waiting import eventually
 
 HOST = "bench.example"
 PODS = 10
@@ -95,18 +94,15 @@ def outage(peer: Peer, namespace: Namespace, fault: str) -> Failures:
     pods = namespace.pods("echo")[:2]
     with cluster.load(steady(target.address, target.port)) as load:
         time.sleep(2)
-        try:
-            cluster.daemon("kill", "kube-apiserver")
+        with cluster.without_api_server():
             stopped_at = time.monotonic()
             time.sleep(3)
             for pod in pods:
                 (cluster.kill_sandbox if fault == "sandboxes lost" else cluster.drop_packets)(pod)
             time.sleep(max(0.0, stopped_at + OUTAGE_S - time.monotonic()))
-        finally:
-            cluster.daemon("start", "kube-apiserver")
-        eventually("/readyz of the API server", cluster.api.ready, within=60)
         result = Failures.of(load.stop())
     cluster.pass_packets()
+    cluster.recover()
     return result
 
 

@@ -71,6 +71,7 @@ def fairlead(cluster: Cluster, tmp_path: Path) -> Iterator[Fairlead]:
         instance.assert_nothing_in_flight()
     finally:
         instance.stop()
+        print(instance.tail())  # pytest shows it with a failure
 
 
 @pytest.fixture

@@ -35,8 +35,7 @@ def test_outage_with_dead_pods(cluster: Cluster, namespace: Namespace, gateway: 
     plan = Plan(address=gateway, port=8080, hosts=[HOST], connections=16, rate=300, poisson=True)
     with cluster.load(plan) as load:
         time.sleep(2)
-        try:
-            cluster.daemon("kill", "kube-apiserver")
+        with cluster.without_api_server():
             stopped_at = time.monotonic()
             time.sleep(FAULT_AFTER_S)
             fault_at = time.monotonic()
@@ -46,9 +45,6 @@ def test_outage_with_dead_pods(cluster: Cluster, namespace: Namespace, gateway: 
                 else:
                     cluster.drop_packets(pod)
             time.sleep(max(0.0, stopped_at + OUTAGE_S - time.monotonic()))
-        finally:
-            cluster.daemon("start", "kube-apiserver")
-        eventually("/readyz of the API server", cluster.api.ready, within=60, every=0.02)
         changed_at = time.monotonic()
         cluster.api.request(
             "POST",
@@ -61,6 +57,7 @@ def test_outage_with_dead_pods(cluster: Cluster, namespace: Namespace, gateway: 
         applied_s = time.monotonic() - changed_at
         result = load.stop()
     cluster.pass_packets()
+    cluster.recover()
 
     assert len(result.failed) <= MAY_FAIL, result.describe()
     later = result.where(lambda record: record.due > fault_at + LEARNT_WITHIN_S)

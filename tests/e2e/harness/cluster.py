@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +107,23 @@ class Cluster:
     def daemon(self, action: str, name: str) -> None:
         """`start`, `stop` or `kill` of one of the cluster's daemons."""
         script("daemon", self.name, action, name)
+
+    @contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """The API server is killed; afterwards it is started again and ready."""
+        self.daemon("kill", "kube-apiserver")
+        try:
+            yield
+        finally:
+            self.daemon("start", "kube-apiserver")
+            eventually("/readyz of the API server", self.api.ready, within=60, every=0.02)
+
+    def recover(self) -> None:
+        """Restarts what is slow to find a returned API server: the controllers wait for up to a minute."""
+        for name in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"):
+            self.daemon("kill", name)
+            self.daemon("start", name)
+        self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "node", "--all")
 
     def kubectl(self, *arguments: str, text: str | None = None, check: bool = True) -> str:
         """kubectl's standard output; AssertionError with its words if it fails and `check` is set."""

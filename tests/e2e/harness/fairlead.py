@@ -51,6 +51,7 @@ class Fairlead:
             f"--kubeconfig={self._kubeconfig}",
             f"--address-pool={GATEWAY_CIDR}",
             f"--health-address={HEALTH[0]}:{HEALTH[1]}",
+            "--drain-grace=1",
             *options,
         ]
         with self.log.open("ab") as log:

@@ -27,6 +27,15 @@ PORT = 16443
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host"}
 
 
+def resource_of(path: str) -> str:
+    """The resource that an API path is about: `/api/v1/namespaces/x/services/y` is about services."""
+    words = path.strip("/").split("/")
+    words = words[2:] if words[0] == "api" else words[3:]
+    if len(words) > 2 and words[0] == "namespaces":
+        words = words[2:]
+    return words[0] if words else ""
+
+
 class Proxy:
     """Passes requests on, but for those that a fault names."""
 
@@ -41,7 +50,7 @@ class Proxy:
         return web.Response()
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
-        fault = next((self.faults[word] for word in request.path.split("/") if word in self.faults), None)
+        fault = self.faults.get(resource_of(request.path))
         if fault == "hang":
             await asyncio.sleep(3600)
         if fault == "forbid":
