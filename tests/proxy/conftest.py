@@ -31,6 +31,7 @@ def wait_until(what: str, done: Callable[[], bool]) -> float:
 
 class _Hello(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one segment
 
     def do_GET(self) -> None:
         body = b"hello\n"
@@ -114,7 +115,7 @@ class World:
         encoded = [(kind, name, s.encode_resource(resource)) for kind, name, resource in resources]
         return tuple(s.Upsert(kind=k, name=n, hash=s.content_hash(b), body=b) for k, n, b in encoded)
 
-    def configure(self) -> subprocess.Popen[bytes]:
+    def configure(self, **more: object) -> subprocess.Popen[bytes]:
         """Starts a proxy and gives it the gateway; the controller is gone afterwards."""
         path = self.folder / "stream"
         with socket.socket(socket.AF_UNIX) as listener:
@@ -122,7 +123,7 @@ class World:
             listener.bind(str(path))
             listener.listen()
             listener.settimeout(PATIENCE_S)
-            process = self.start()
+            process = self.start(**more)
             connection, _ = listener.accept()
             with connection, connection.makefile("rb") as frames:
                 connection.settimeout(PATIENCE_S)

@@ -1,5 +1,6 @@
 """The proxy as a process: how it starts, survives and leaves."""
 
+import http.client
 import json
 import signal
 import socket
@@ -77,6 +78,22 @@ def test_the_access_log_can_be_switched_off(world: Any, wait: Wait, fetch: Fetch
     wait("an answer", lambda: _answers(fetch, world.bind_port))
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=10)[0] == b""
+
+
+def test_an_access_log_that_nobody_reads_holds_nothing_up(world: Any, fetch: Fetch) -> None:
+    process = world.configure()
+    connection = http.client.HTTPConnection("127.0.0.1", world.bind_port, timeout=10)
+    path = "/" + "x" * 16_000
+    for _ in range(500):  # 8 MB of lines, more than the pipe and all buffers hold
+        connection.request("GET", path)
+        assert connection.getresponse().read() == b"hello\n"
+    connection.close()
+    lines = world.health("/metrics")[1].splitlines()
+    dropped = [line for line in lines if line.startswith("fairlead_access_log_dropped_total")]
+    assert float(dropped[0].split()[-1]) > 0
+    assert world.health("/livez")[0] == 200
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=5) == 0
 
 
 def test_a_passed_descriptor_serves(world: Any, wait: Wait, fetch: Fetch) -> None:

@@ -27,6 +27,7 @@ mod worker;
 
 pub use config::{ConfigError, ProxyConfig};
 pub use control::validate;
+pub use diagnostics::say_panics;
 pub use run::run;
 
 /// What the data path's integration tests build a proxy from: a root of their own and workers. No interface to rely on.

@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::access_log;
 use crate::config::ProxyConfig;
 use crate::control::Control;
-use crate::diagnostics::{Level, say};
+use crate::diagnostics::{self, Level, say};
 use crate::health::Health;
 use crate::listen::Sockets;
 use crate::shared::{Phase, Shared};
@@ -20,16 +21,20 @@ const EXIT_OK: i32 = 0;
 const EXIT_START: i32 = 1;
 /// A thread panicked; whoever supervises the process starts it again.
 const EXIT_PANIC: i32 = 70;
+/// How long a stopping process waits for the access log's reader.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Runs the proxy on threads of its own until a signal ends it; gives the exit code.
 pub fn run(config: ProxyConfig) -> i32 {
-    match start(config) {
+    let code = match start(config) {
         Ok(running) => running.wait(),
         Err(error) => {
             say(Level::Error, "cannot start", &[("error", &error)]);
             EXIT_START
         }
-    }
+    };
+    diagnostics::finish();
+    code
 }
 
 /// The threads of a proxy.
@@ -40,6 +45,7 @@ pub struct Running {
     panicked: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
+    log: Option<JoinHandle<()>>,
 }
 
 /// Starts the proxy's threads.
@@ -55,10 +61,11 @@ pub fn start(config: ProxyConfig) -> std::io::Result<Running> {
         panicked: Arc::default(),
         workers: Vec::new(),
         others: Vec::new(),
+        log: None,
     };
     running.others.push(running.spawn("fairlead-health".to_owned(), move |_| health.run())?);
     if running.shared.config.access_log {
-        running.others.push(running.spawn("fairlead-log".to_owned(), access_log::drain_to_stdout)?);
+        running.log = Some(running.spawn("fairlead-log".to_owned(), access_log::drain_to_stdout)?);
     }
     for index in 0..running.shared.workers.len() {
         let handle = running.spawn(format!("fairlead-worker-{index}"), move |shared| work(shared, index))?;
@@ -132,6 +139,13 @@ impl Running {
         self.shared.advance(Phase::Stopped);
         for other in self.others {
             let _ = other.join();
+        }
+        if let Some(log) = self.log {
+            // A reader of stdout that stalls must not keep the process alive.
+            let until = Instant::now() + LAST_LINES;
+            while !log.is_finished() && Instant::now() < until {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
         }
         say(Level::Info, "stopped", &[]);
         if self.panicked.load(Ordering::SeqCst) { EXIT_PANIC } else { EXIT_OK }

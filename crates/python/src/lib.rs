@@ -29,6 +29,7 @@ mod _core {
 #[pyfunction]
 fn run_proxy(py: Python<'_>, config: &[u8]) -> i32 {
     py.detach(|| {
+        fairlead_proxy::say_panics();
         let run = || match fairlead_proxy::ProxyConfig::from_json(config) {
             Ok(config) => fairlead_proxy::run(config),
             Err(error) => {

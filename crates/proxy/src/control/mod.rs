@@ -18,6 +18,8 @@ mod registry;
 mod routing;
 mod run;
 mod slots;
+#[cfg(test)]
+mod slow_worker;
 mod telemetry;
 #[cfg(test)]
 mod tests;
