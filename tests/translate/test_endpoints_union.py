@@ -157,6 +157,15 @@ def test_hand_made_slices_of_a_selectorless_service_are_used_with_the_services_i
     assert made.endpoints()[0].pod is None
 
 
+def test_a_target_without_uid_has_the_services_identity() -> None:
+    hand_made = k8s.Endpoint(
+        addresses=("10.0.0.9",), target_ref=k8s.ObjectReference(kind="Pod", name="p", namespace=NS)
+    )
+    made = lab(slice_("a", hand_made), svc=service(uid="uid-of-the-service"))
+    assert [item.id for item in made.endpoints()] == ["uid-of-the-service|10.0.0.9|8080|TCP"]
+    assert made.endpoints()[0].pod == f"{NS}/p"
+
+
 def test_a_recreated_service_gives_its_pod_less_endpoints_a_new_identity() -> None:
     made = lab(slice_("a", endpoint(pod=None)), svc=service(uid="first"))
     made.put(service(uid="second"))

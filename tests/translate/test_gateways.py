@@ -162,9 +162,12 @@ def test_two_listeners_without_hostname_on_one_port_conflict() -> None:
 
 
 def test_protocols_that_cannot_share_a_port_conflict() -> None:
-    lab = with_listeners(listener("a", 443), listener("b", 443, protocol="HTTPS"))
+    lab = with_listeners(
+        listener("a", 443), listener("b", 443, protocol="HTTPS"), listener("c", 443, protocol="UDP")
+    )
     assert of(lab, ConditionType.CONFLICTED, "a") == ("True", "ProtocolConflict")
     assert of(lab, ConditionType.CONFLICTED, "b") == ("True", "ProtocolConflict")
+    assert of(lab, ConditionType.CONFLICTED, "c") == ("False", "NoConflicts")
 
 
 def test_a_tcp_listener_that_is_not_supported_conflicts_with_nobody() -> None:
@@ -263,9 +266,9 @@ def test_attached_routes_is_a_counter_that_touches_no_route() -> None:
 
 def test_attached_routes_counts_accepted_routes_of_listeners_that_are_not_served() -> None:
     """The conformance suite counts a Route on an HTTPS Listener whose certificate is missing."""
-    lab = Lab(*basics()[:2], gateway("gw", listener("tls", 443, protocol="HTTPS")), route())
+    lab = Lab(*basics(), gateway("gw", listener("tls", 443, protocol="HTTPS")), route())
     assert lab.attached() == {"tls": 1}
-    assert lab.route() is None
+    assert not lab.proxy.resources
 
 
 def test_attached_routes_leaves_out_routes_that_are_not_accepted() -> None:

@@ -38,4 +38,4 @@ def _narrower(one: str, other: str) -> str | None:
 
 
 def _covers(wide: str, narrow: str) -> bool:
-    return wide.startswith("*.") and narrow.removeprefix("*").endswith(wide[1:])
+    return wide.startswith("*.") and narrow.endswith(wide[1:])
