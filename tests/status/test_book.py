@@ -1,5 +1,7 @@
 """When a statement may be made, and how the proxy's word corrects translation's."""
 
+import msgspec
+
 from fairlead.resources import GatewayStatusAddress, Kind, ParentReference, Ref
 from fairlead.snapshot import BindFact, Key, Rejection
 from fairlead.snapshot import Kind as ResourceKind
@@ -164,3 +166,16 @@ def test_what_was_never_ours_is_no_statement() -> None:
     book.update([Forgotten(kind=Kind.HTTP_ROUTE, ref=ROUTE)], generation=1, now=0)
     book.acknowledged(1)
     assert book.settle(0) == []
+
+
+def test_many_statements_can_be_settled_in_slices() -> None:
+    book = StatusBook()
+    routes = [msgspec.structs.replace(route(), ref=Ref("default", f"r{n}")) for n in range(5)]
+    book.update(routes, generation=1, now=0)
+    book.acknowledged(1)
+    settled = book.settle(0.1, most=2)
+    assert len(settled) == 2
+    while book.behind:
+        settled += book.settle(0.1, most=2)
+    assert sorted(settled) == [(Kind.HTTP_ROUTE, Ref("default", f"r{n}")) for n in range(5)]
+    assert not book.waiting

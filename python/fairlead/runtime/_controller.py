@@ -61,6 +61,7 @@ class Controller:
             assigning=attached.writing is None,
         )
         self._recorded = self._addresses.assignments()
+        self._status_news = asyncio.Event()
         self._store = stream.Store(validate)
         self._statuses = StatusKeeper(controller_name=controller_name, clock=self._clock, epoch=self._epoch)
         self._server = stream.StreamServer(self._store, epoch=self._epoch, on_event=self._told)
@@ -172,6 +173,7 @@ class Controller:
         self._statuses_changed()
 
     def _statuses_changed(self) -> None:
+        self._status_news.set()
         if self._attached.writing is not None:
             self._attached.writing.wake()
 
@@ -183,9 +185,13 @@ class Controller:
     async def _settle_statuses(self) -> None:
         """Where no API keeps statuses and addresses, this instance does."""
         while True:
-            await asyncio.sleep(_STATUS_S)
-            if self._statuses.take_changed():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STATUS_S):
+                    await self._status_news.wait()
+            self._status_news.clear()
+            while self._statuses.take_changed() or self._statuses.behind:
                 self._inventory.touch()
+                await asyncio.sleep(0)
             if self._attached.keeps_addresses:
                 await self._record_addresses()
 

@@ -125,7 +125,13 @@ def run_told(told: str) -> int:
 
 def _note(event: str, **fields: object) -> None:
     """A line of the log, in the form that `fairlead.base` gives the others."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-    line = {"component": "supervisor", "event": event, "level": "info", "timestamp": f"{stamp}Z", **fields}
-    sys.stderr.write(json.dumps(line) + "\n")
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    if sys.stderr.isatty():
+        told = " ".join(f"{name}={value}" for name, value in fields.items())
+        line = f"{stamp} [info     ] {event:30} component=supervisor {told}"
+    else:
+        line = json.dumps(
+            {"component": "supervisor", **fields, "event": event, "level": "info", "timestamp": stamp}
+        )
+    sys.stderr.write(line.rstrip() + "\n")
     sys.stderr.flush()

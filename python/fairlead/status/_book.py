@@ -56,6 +56,7 @@ class StatusBook:
         self._acked = 0
         self._unbound: dict[str, str] = {}
         self._rejected: dict[Key, Rejection] = {}
+        self.behind = False
 
     def update(self, statuses: Iterable[ObjectStatus], *, generation: int, now: float) -> None:
         """Takes statuses whose resources are in the Snapshot from `generation` on; `now` in monotonic seconds."""
@@ -90,14 +91,25 @@ class StatusBook:
             self._reconsider(GatewayStatus)
             self._reconsider(RouteStatus)
 
-    def settle(self, now: float) -> list[Name]:
-        """Settles what can be settled at `now`; returns the names of objects with something new to say."""
+    def settle(self, now: float, *, most: int | None = None) -> list[Name]:
+        """Settles what can be settled at `now`; returns the names of objects with something new to say.
+
+        With `most`, at most so many are settled; `behind` says whether others are left for the next call.
+        """
+        done = 0
+        self.behind = False
         for name in list(self._waiting):
             entry = self._entries[name]
-            if entry.generation <= self._acked:
-                self._say(name, entry, settled=True)
-            elif now - entry.since >= PENDING_AFTER_S and (entry.said is None or entry.said.settled):
-                self._say(name, entry, settled=False)
+            settled = entry.generation <= self._acked
+            if not settled and (
+                now - entry.since < PENDING_AFTER_S or not (entry.said is None or entry.said.settled)
+            ):
+                continue
+            if done == most:
+                self.behind = True
+                break
+            self._say(name, entry, settled=settled)
+            done += 1
         dirty, self._dirty = list(self._dirty), {}
         return dirty
 

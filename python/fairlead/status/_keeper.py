@@ -1,7 +1,8 @@
 """The book with a clock, for everyone who asks: the writer, the admin API.
 
 Several proxies may be connected (two while one takes over from the other): a status is settled when all of them
-have acknowledged it, and a bind counts as listening when it listens in all.
+have acknowledged it, and a bind counts as listening when it listens in all. An acknowledgement may settle thousands
+of objects at once: that is done in slices, so that whoever drives it (`take_changed`) can let others go between.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from fairlead.status._book import Name, StatusBook
 from fairlead.status._merge import merge_gateway, merge_own_ancestors, merge_own_class, merge_own_parents
 from fairlead.status._render import render, timestamp
 from fairlead.translate import Forgotten, ObjectStatus
+
+SLICE = 128
+"""Statuses settled at a time: about two milliseconds."""
 
 
 class StatusKeeper:
@@ -63,7 +67,6 @@ class StatusKeeper:
 
     def status_of(self, kind: Kind, ref: Ref) -> api.ObjectStatus | None:
         """The object's status; None for an object that is not ours, or of which nothing can be said yet."""
-        self._settle()
         return self._shaped.get((kind, ref))
 
     def status_to_write(self, kind: Kind, ref: Ref) -> api.ObjectStatus | None:
@@ -81,7 +84,7 @@ class StatusKeeper:
         return statement.status.uid
 
     def take_changed(self) -> list[Name]:
-        """The objects whose status has changed since the last call."""
+        """The objects whose status has changed since the last call; call again at once while `behind`."""
         self._settle()
         changed, self._changed = list(self._changed), {}
         return changed
@@ -91,9 +94,13 @@ class StatusKeeper:
         """Whether some status waits for a proxy."""
         return self._book.waiting
 
+    @property
+    def behind(self) -> bool:
+        """Whether more could be settled now."""
+        return self._book.behind
+
     def names(self) -> list[Name]:
         """All objects with a status."""
-        self._settle()
         return list(self._shaped)
 
     def forget(self, kind: Kind, ref: Ref) -> None:
@@ -102,7 +109,7 @@ class StatusKeeper:
 
     def _settle(self) -> None:
         at = timestamp(self._clock.wall())
-        for name in self._book.settle(self._clock.monotonic()):
+        for name in self._book.settle(self._clock.monotonic(), most=SLICE):
             statement = self._book.statement(*name)
             shaped = (
                 render(statement.status, controller_name=self.controller_name, at=at) if statement else None
