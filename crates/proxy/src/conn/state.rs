@@ -305,3 +305,14 @@ fn trim(vector: &mut Vec<u8>) {
         vector.shrink_to(KEEP);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Conn>() <= 96, "{}", size_of::<Conn>());
+        assert!(size_of::<Active>() <= 1_536, "{}", size_of::<Active>());
+    }
+}

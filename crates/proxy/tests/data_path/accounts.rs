@@ -18,7 +18,7 @@ fn lines(proxy: &Proxy, count: usize) -> Vec<Value> {
     let mut bytes = Vec::new();
     support::wait_until("the log's lines", || {
         bytes.extend(proxy.shared.workers[0].log.drain(Vec::new()));
-        bytes.iter().filter(|byte| **byte == b'\n').count() >= count
+        bytes.split(|byte| *byte == b'\n').count() > count
     });
     bytes
         .split(|byte| *byte == b'\n')

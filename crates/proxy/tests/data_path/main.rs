@@ -7,6 +7,7 @@ mod accounts;
 mod bodies;
 mod changes;
 mod deadlines;
+mod descriptors;
 mod plain;
 mod repeats;
 mod strict;
