@@ -70,20 +70,22 @@ class Sim:
         self.operation: Operation | None = None
         self.position: int | None = None
         """How far the open watch has delivered; None while none is open."""
-        self.silent_until = 0
+        self.resets = 0
+        """Resets that have taken the version back."""
         self.reachable = True
         self._take(self.reflector.start())
 
     # feeding, with the laws
 
     def feed(self, event: Event[EndpointSlice]) -> Step[EndpointSlice]:
-        version, resets = self.reflector.version, self.reflector.stats.resets
+        version = self.reflector.version
         step = self.reflector.handle(event, self.now)
         if isinstance(event, StreamError | Failed | Ended | Stalled | Late | Woke | Opened):
             touched = [change for change in step.changes if isinstance(change, Put | Deleted)]
             assert not touched, f"{event} changed objects: {touched}"
         if compare_versions(self.reflector.version, version) == -1:
-            assert self.reflector.stats.resets > resets or resets, "the version went back without a reset"
+            assert self.reflector.stats.resets > self.resets, "the version went back without a reset"
+            self.resets = self.reflector.stats.resets
         self._take(step)
         assert {ref_of(o): o for o in self.store} == self.view
         for obj in self.view.values():

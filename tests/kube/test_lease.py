@@ -121,8 +121,8 @@ async def test_a_holder_that_cannot_renew_is_fenced_in_time_and_says_so() -> Non
 async def test_no_right_to_the_lease_is_a_problem_that_is_told_and_no_crash() -> None:
     async with running() as api:
         api.other = refuse(403, "Forbidden")  # type: ignore[assignment]
-        async with candidate(api, "one") as (one, _):
-            await eventually(lambda: one.problem is not None)
+        async with candidate(api, "one") as (one, changes):
+            await eventually(lambda: changes == [False], what="the problem is told")
             assert one.problem is not None
             assert one.problem.code == "Forbidden"
             assert not one.held

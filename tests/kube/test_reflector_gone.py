@@ -110,6 +110,21 @@ def test_an_expired_page_lists_all_at_once() -> None:
     sim.assert_no_hot_loop()
 
 
+@pytest.mark.parametrize("tokens", ["the same", "always another"])
+def test_a_list_without_end_is_an_error_with_a_wait(tokens: str) -> None:
+    sim = started()
+    sim.stream_error(Gone("too old"))
+    sim.answer()
+    sim.fail(Gone("expired"))
+    pages = 0
+    while isinstance(sim.operation, List):
+        pages += 1
+        sim.list_with([], str(sim.world.version), "t" if tokens == "the same" else f"t{pages}")
+        assert pages <= 10_000
+    assert sim.state[-1] == "ListEndless"
+    assert len(sim.view) == 2
+
+
 def test_a_failing_page_repeats_the_list_and_removes_nothing() -> None:
     sim = started()
     sim.stream_error(Gone("too old"))

@@ -70,7 +70,7 @@ class Lease:
         settings: LeaseSettings | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`on_change` is called when `held` or `holder` may have changed."""
+        """`on_change` is called when `held`, `holder` or the code of `problem` has changed."""
         self.namespace = namespace
         self.name = name
         self.problem: KubeError | None = None
@@ -80,7 +80,7 @@ class Lease:
         self._election = Election(identity, random=random, settings=settings)
         self._on_change = on_change or (lambda: None)
         self._clock = clock or SystemClock()
-        self._was: tuple[bool, str | None] = (False, None)
+        self._was: tuple[bool, str | None, str | None] = (False, None, None)
 
     @property
     def held(self) -> bool:
@@ -172,7 +172,7 @@ class Lease:
             _log.info("the Lease could not be given back", lease=self.name, error=str(error))
 
     def _tell(self) -> None:
-        now = (self.held, self.holder)
+        now = (self.held, self.holder, self.problem.code if self.problem is not None else None)
         if now != self._was:
             self._was = now
             self._on_change()

@@ -19,9 +19,9 @@ Laws:
    a watch that ended well after a second or more is made anew. The first failure in a while, and a watch lost
    after it had lived for long, wait only for a short spread. So there is no hot loop, whatever the server does.
 4. While no connection can be made the shared probe of the server decides when to go on (`AwaitServer`), and its
-   success also cuts the wait after a connection that broke short;
-   everything else that fails waits by the backoff, or as Retry-After says (a server that is starting asks for
-   one second where the backoff has long come to thirty).
+   success also cuts the wait after a connection that broke short; everything else that fails waits by the
+   backoff, or as Retry-After says (a server that is starting asks for one second where the backoff has long come
+   to thirty).
 5. An event that is not newer than what was reached is a duplicate of what the copy holds and is passed over, or
    it belongs to another history (a stale or restored server): then it is dropped and the newest state is listed.
 6. A list that could not be read is never an empty list; the copy survives every error.
@@ -87,6 +87,8 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All times in seconds."""
 
     page_size: int = 500
+    most_pages: int = 10_000
+    """A list with more pages is given up as endless."""
     watch_timeout: tuple[int, int] = (300, 600)
     """The server is asked to end a watch after a random time in this range."""
     inactivity: float = 100.0
@@ -109,7 +111,7 @@ class ReflectorStats(msgspec.Struct):
     """Counters since the start, for metrics."""
 
     lists: int = 0
-    """Lists asked for, pages counted once each."""
+    """Lists begun, however many pages they have."""
     watches: int = 0
     events: int = 0
     bookmarks: int = 0
@@ -159,6 +161,7 @@ class Reflector(Generic[T]):
         self._list = List("")
         self._list_version = ""
         self._next_page = ""
+        self._pages = 0
         self._watch_began = 0.0
         self._watch_events = 0
         self._opened = False
@@ -209,6 +212,7 @@ class Reflector(Generic[T]):
         paged = is_unset(version) or self._pages_wanted
         self._list = List(version, self.settings.page_size if paged and not self._pages_refused else 0)
         self._list_version = ""
+        self._pages = 0
         self.phase = Phase.LISTING
         self.stats.lists += 1
         return self._list
@@ -231,6 +235,9 @@ class Reflector(Generic[T]):
 
     def _page_end(self, now: float) -> Step[T]:
         if self._next_page:
+            self._pages += 1
+            if self._pages >= self.settings.most_pages or self._next_page == self._list.continue_token:
+                return self._failed(ProtocolError("the list has no end", code="ListEndless"), now)
             # A continue token fixes the version; naming one beside it is an error.
             self._list = List(self._list.version, self._list.limit, self._next_page)
             return Step((), self._list)

@@ -5,7 +5,9 @@ Laws:
    requests use a new session; the old one closes when its last request ends.
 2. Every socket is kept alive by the kernel: probes after `keepalive_idle` seconds of silence, and the connection
    is given up when nothing has been acknowledged for `user_timeout`. So a peer that has vanished without a word
-   is noticed within about 15 s, also in the middle of a silent watch, where HTTP/1.1 has no ping of its own.
+   is noticed within about 15 s, also in the middle of a silent watch, where HTTP/1.1 has no ping of its own. A
+   request beside the watch would prove another connection than the watch's, and shorter watches would multiply
+   requests. A proxy that keeps our connection while its own is dead is left to the reflector's inactivity time.
 3. Every exception of the library leaves as a `KubeError`.
 """
 
