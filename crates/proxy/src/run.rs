@@ -1,11 +1,14 @@
 //! Starts the threads and waits for them.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
+use std::time::Duration;
+
+use fairlead_balance::Micros;
 
 use crate::access_log;
 use crate::config::ProxyConfig;
@@ -19,10 +22,11 @@ use crate::shared::{Phase, Shared};
 const EXIT_OK: i32 = 0;
 /// It could not start.
 const EXIT_START: i32 = 1;
-/// A thread panicked; whoever supervises the process starts it again.
-const EXIT_PANIC: i32 = 70;
-/// How long a stopping process waits for the access log's reader.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// A thread panicked or hung; whoever supervises the process starts it again.
+const EXIT_FAILED: i32 = 70;
+/// How long threads may take to end after they were told to.
+const PATIENCE: Micros = Micros::from_secs(2);
+const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs the proxy on threads of its own until a signal ends it; gives the exit code.
 pub fn run(config: ProxyConfig) -> i32 {
@@ -43,9 +47,8 @@ pub struct Running {
     health: SocketAddr,
     shared: Arc<Shared>,
     panicked: Arc<AtomicBool>,
-    workers: Vec<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
-    log: Option<JoinHandle<()>>,
+    workers: Group,
+    others: Group,
 }
 
 /// Starts the proxy's threads.
@@ -55,24 +58,54 @@ pub fn start(config: ProxyConfig) -> std::io::Result<Running> {
     let health = Health::new(Arc::clone(&shared))?;
     let control = Control::new(Arc::clone(&shared), sockets)?;
     announce(&shared, &health)?;
-    let mut running = Running {
+    let running = Running {
         health: health.address(),
         shared,
         panicked: Arc::default(),
-        workers: Vec::new(),
-        others: Vec::new(),
-        log: None,
+        workers: Group::default(),
+        others: Group::default(),
     };
-    running.others.push(running.spawn("fairlead-health".to_owned(), move |_| health.run())?);
+    running.spawn(&running.others, "fairlead-health".to_owned(), move |_| health.run())?;
     if running.shared.config.access_log {
-        running.log = Some(running.spawn("fairlead-log".to_owned(), access_log::drain_to_stdout)?);
+        running.spawn(&running.others, "fairlead-log".to_owned(), access_log::drain_to_stdout)?;
     }
     for index in 0..running.shared.workers.len() {
-        let handle = running.spawn(format!("fairlead-worker-{index}"), move |shared| work(shared, index))?;
-        running.workers.push(handle);
+        running
+            .spawn(&running.workers, format!("fairlead-worker-{index}"), move |shared| work(shared, index))?;
     }
-    running.others.push(running.spawn("fairlead-control".to_owned(), move |_| control.run())?);
+    running.spawn(&running.others, "fairlead-control".to_owned(), move |_| control.run())?;
     Ok(running)
+}
+
+/// Threads that are waited for together. They are not joined: one that hangs must not keep the process alive.
+#[derive(Debug, Clone, Default)]
+struct Group(Arc<(Mutex<usize>, Condvar)>);
+
+impl Group {
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entered(&self) {
+        *self.count() += 1;
+    }
+
+    fn left(&self) {
+        *self.count() -= 1;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until all have left, or until `give_up`, which is asked now and then. Says whether all have left.
+    fn wait(&self, give_up: impl Fn() -> bool) -> bool {
+        let mut count = self.count();
+        while *count > 0 {
+            if give_up() {
+                return false;
+            }
+            (count, _) = self.0.1.wait_timeout(count, ASK_EVERY).unwrap_or_else(PoisonError::into_inner);
+        }
+        true
+    }
 }
 
 fn work(shared: &Arc<Shared>, index: usize) {
@@ -104,21 +137,9 @@ fn announce(shared: &Shared, health: &Health) -> std::io::Result<()> {
 }
 
 impl Running {
-    fn spawn(
-        &self,
-        name: String,
-        body: impl FnOnce(&Arc<Shared>) + Send + 'static,
-    ) -> std::io::Result<JoinHandle<()>> {
-        let shared = Arc::clone(&self.shared);
-        let panicked = Arc::clone(&self.panicked);
-        Builder::new().name(name.clone()).spawn(move || {
-            // What a panicked thread shared is atomics and a few short locks; the process ends in order.
-            if catch_unwind(AssertUnwindSafe(|| body(&shared))).is_err() {
-                say(Level::Error, "thread panicked", &[("thread", &name)]);
-                panicked.store(true, Ordering::SeqCst);
-                shared.advance(Phase::Stopped);
-            }
-        })
+    /// Where health is served.
+    pub fn health(&self) -> SocketAddr {
+        self.health
     }
 
     /// What the threads share.
@@ -126,28 +147,64 @@ impl Running {
         &self.shared
     }
 
-    /// Where health is served.
-    pub fn health(&self) -> SocketAddr {
-        self.health
-    }
-
     /// Waits until the proxy has stopped; gives the exit code.
     pub fn wait(self) -> i32 {
-        for worker in self.workers {
-            let _ = worker.join();
-        }
-        self.shared.advance(Phase::Stopped);
-        for other in self.others {
-            let _ = other.join();
-        }
-        if let Some(log) = self.log {
-            // A reader of stdout that stalls must not keep the process alive.
-            let until = Instant::now() + LAST_LINES;
-            while !log.is_finished() && Instant::now() < until {
-                std::thread::park_timeout(Duration::from_millis(5));
+        let stopped_since = Cell::new(None);
+        let overdue = || {
+            let now = self.shared.clock.now();
+            if self.shared.phase() == Phase::Stopped && stopped_since.get().is_none() {
+                stopped_since.set(Some(now));
             }
-        }
-        say(Level::Info, "stopped", &[]);
-        if self.panicked.load(Ordering::SeqCst) { EXIT_PANIC } else { EXIT_OK }
+            stopped_since.get().is_some_and(|since| now.since(since) > PATIENCE)
+                || (self.shared.phase() == Phase::Closing && now > self.shared.deadline() + PATIENCE)
+        };
+        let mut in_order = self.workers.wait(overdue);
+        self.shared.advance(Phase::Stopped);
+        // Among them the access log, whose reader may stall.
+        let deadline = self.shared.clock.now() + PATIENCE;
+        let others = self.others.wait(|| self.shared.clock.now() > deadline);
+        in_order &= !self.panicked.load(Ordering::SeqCst);
+        say(Level::Info, "stopped", &[("in_order", &(in_order && others))]);
+        if in_order { EXIT_OK } else { EXIT_FAILED }
+    }
+
+    fn spawn(
+        &self,
+        group: &Group,
+        name: String,
+        body: impl FnOnce(&Arc<Shared>) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let panicked = Arc::clone(&self.panicked);
+        let entered = group.clone();
+        group.entered();
+        let thread = Builder::new().name(name).spawn(move || {
+            // What a panicked thread shared is atomics and a few short locks; the process ends in order.
+            if catch_unwind(AssertUnwindSafe(|| body(&shared))).is_err() {
+                panicked.store(true, Ordering::SeqCst);
+                shared.advance(Phase::Stopped);
+            }
+            entered.left();
+        });
+        thread.map(drop).inspect_err(|_| group.left())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_hangs_is_given_up() {
+        let group = Group::default();
+        assert!(group.wait(|| true), "nobody is waited for");
+        group.entered();
+        group.entered();
+        group.left();
+        assert!(!group.wait(|| true));
+        let last = group.clone();
+        let thread = std::thread::spawn(move || last.left());
+        assert!(group.wait(|| false));
+        thread.join().unwrap();
     }
 }

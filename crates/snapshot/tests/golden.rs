@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use fairlead_snapshot::{
-    FrameReader, FromProxy, Key, Kind, Resource, ToProxy, decode_from_proxy, decode_resource, decode_to_proxy,
-    encode_from_proxy, encode_resource, encode_to_proxy,
+    FrameReader, FromProxy, Key, Kind, Resource, ToProxy, decode_from_proxy, decode_resource,
+    decode_to_proxy, encode_from_proxy, encode_resource, encode_to_proxy,
 };
 
 fn golden(prefix: &str) -> Vec<(String, Vec<u8>)> {
