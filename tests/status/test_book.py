@@ -179,3 +179,19 @@ def test_many_statements_can_be_settled_in_slices() -> None:
         settled += book.settle(0.1, most=2)
     assert sorted(settled) == [(Kind.HTTP_ROUTE, Ref("default", f"r{n}")) for n in range(5)]
     assert not book.waiting
+
+
+def test_a_tentative_status_is_held_and_told_in_the_end() -> None:
+    book = StatusBook()
+    book.update([msgspec.structs.replace(route(), tentative=True)], generation=1, now=0)
+    book.acknowledged(1)
+    assert book.settle(29.9) == []
+    assert book.settle(30.0) == [(Kind.HTTP_ROUTE, ROUTE)]
+
+
+def test_a_tentative_status_gives_way_to_the_firm_one() -> None:
+    book = StatusBook()
+    book.update([msgspec.structs.replace(route(), tentative=True)], generation=1, now=0)
+    book.update([route()], generation=2, now=1)
+    book.acknowledged(2)
+    assert book.settle(1) == [(Kind.HTTP_ROUTE, ROUTE)]

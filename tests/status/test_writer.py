@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from fairlead.base import SystemClock
-from fairlead.resources import Kind, ParentReference, Ref
+from fairlead.resources import HTTPRoute, HTTPRouteStatus, Kind, ObjectMeta, ParentReference, Ref, StatusEntry
 from fairlead.snapshot import Key, Position
 from fairlead.snapshot import Kind as ResourceKind
 from fairlead.status import Live, StatusConflictError, StatusGoneError, StatusKeeper, StatusWriter
@@ -146,6 +146,37 @@ async def test_our_entry_goes_when_the_route_is_no_longer_ours() -> None:
         state(keeper, Forgotten(kind=Kind.HTTP_ROUTE, ref=ROUTE))
         writer.wake()
         await until(lambda: not api.parents)
+
+
+def live_route(*controllers: str) -> HTTPRoute:
+    entries = tuple(StatusEntry(controller_name=name) for name in controllers)
+    metadata = ObjectMeta(name=ROUTE.name, namespace=ROUTE.namespace)
+    return HTTPRoute(metadata=metadata, status=HTTPRouteStatus(parents=entries))
+
+
+async def test_a_route_of_others_is_not_even_read() -> None:
+    api, keeper = Api(), keeper_of_now()
+    keeper.seen(live_route("other.example/c"))
+    state(keeper, status(parents=False))
+    async with writing(api, keeper):
+        await asyncio.sleep(0.1)
+    assert (api.reads, api.writes) == (0, 0)
+    assert keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is None
+
+
+async def test_an_entry_that_an_earlier_run_left_behind_goes() -> None:
+    api, keeper = Api(), keeper_of_now()
+    other: dict[str, object] = {
+        "controllerName": "other.example/c",
+        "parentRef": {"name": "web"},
+        "conditions": [],
+    }
+    api.set([{"controllerName": OURS, "parentRef": {"name": "old"}, "conditions": []}, other])
+    keeper.seen(live_route(OURS, "other.example/c"))
+    state(keeper, status(parents=False))
+    async with writing(api, keeper):
+        await until(lambda: api.writes == 1)
+    assert api.parents == [other]
 
 
 async def test_without_the_lease_nothing_is_read_or_written() -> None:

@@ -39,6 +39,7 @@ from fairlead.resources._gateway import (
     HTTPRouteMatch,
     HTTPRouteRule,
     HTTPRouteSpec,
+    HTTPRouteStatus,
     HTTPRouteTimeouts,
     Listener,
     ParentReference,
@@ -49,6 +50,7 @@ from fairlead.resources._gateway import (
     ReferenceGrantTo,
     RouteGroupKind,
     RouteNamespaces,
+    StatusEntry,
 )
 from fairlead.resources._kinds import KINDS, Kind, KindInfo, kind_of
 from fairlead.resources._meta import (
@@ -94,6 +96,7 @@ __all__ = [
     "HTTPRouteMatch",
     "HTTPRouteRule",
     "HTTPRouteSpec",
+    "HTTPRouteStatus",
     "HTTPRouteTimeouts",
     "HeaderMatch",
     "Kind",
@@ -119,6 +122,7 @@ __all__ = [
     "Service",
     "ServicePort",
     "ServiceSpec",
+    "StatusEntry",
     "kind_of",
     "parse_time",
 ]

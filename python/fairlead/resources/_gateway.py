@@ -161,9 +161,27 @@ class HTTPRouteSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="cam
     rules: tuple[HTTPRouteRule, ...] | None = None
 
 
+class StatusEntry(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    """One controller's entry in `status.parents` or `status.ancestors`: whose it is."""
+
+    controller_name: str = ""
+
+
+class HTTPRouteStatus(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    """Only whose entries it has: ours must go when no parent of ours is left."""
+
+    parents: tuple[StatusEntry, ...] | None = None
+
+
 class HTTPRoute(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
     metadata: ObjectMeta
     spec: HTTPRouteSpec = HTTPRouteSpec()
+    status: HTTPRouteStatus | None = None
+
+    def has_entry_of(self, controller_name: str) -> bool:
+        """Whether its status has an entry of this controller."""
+        parents = (self.status and self.status.parents) or ()
+        return any(entry.controller_name == controller_name for entry in parents)
 
 
 class ReferenceGrantFrom(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):

@@ -1,5 +1,6 @@
 """Fairlead's own kind: BackendPolicy, a Direct policy (GEP-713) on Services of its namespace."""
 
+from fairlead.resources._gateway import StatusEntry
 from fairlead.resources._meta import KubeStruct, ObjectMeta
 
 
@@ -22,6 +23,20 @@ class BackendPolicySpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename=
     load_balancer: LoadBalancerSpec | None = None
 
 
+class BackendPolicyStatus(
+    KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True
+):
+    """Only whose entries it has: ours must go when no ancestor of ours is left."""
+
+    ancestors: tuple[StatusEntry, ...] | None = None
+
+
 class BackendPolicy(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
     metadata: ObjectMeta
     spec: BackendPolicySpec = BackendPolicySpec()
+    status: BackendPolicyStatus | None = None
+
+    def has_entry_of(self, controller_name: str) -> bool:
+        """Whether its status has an entry of this controller."""
+        ancestors = (self.status and self.status.ancestors) or ()
+        return any(entry.controller_name == controller_name for entry in ancestors)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from fairlead import __version__, admin, api, stream
 from fairlead.base import Clock, ErrorSource, FairleadError, SystemClock, configure_logging, get_logger
+from fairlead.resources import BackendPolicy, HTTPRoute
 from fairlead.runtime import _addresses
 from fairlead.runtime._lanes import Lanes
 from fairlead.runtime._lock import CONTROLLER, acquire
@@ -25,9 +26,9 @@ from fairlead.runtime._paths import InstancePaths, instance_paths
 from fairlead.runtime._settings import Settings
 from fairlead.runtime._sources import Attached, attach
 from fairlead.runtime._supervision import USAGE
-from fairlead.runtime._validation import core_validate
+from fairlead.runtime._validation import Verdicts, core_validate
 from fairlead.snapshot import Position
-from fairlead.sources import Change, Finding, Unavailable
+from fairlead.sources import Change, Finding, Unavailable, Upserted
 from fairlead.status import StatusKeeper
 from fairlead.translate import CONTROLLER_NAME, AddressBook, Delta, TranslateSettings, Translator
 
@@ -62,7 +63,8 @@ class Controller:
         )
         self._recorded = self._addresses.assignments()
         self._status_news = asyncio.Event()
-        self._store = stream.Store(validate)
+        self._verdicts = Verdicts(validate)
+        self._store = stream.Store(self._verdicts.for_store)
         self._statuses = StatusKeeper(controller_name=controller_name, clock=self._clock, epoch=self._epoch)
         self._server = stream.StreamServer(self._store, epoch=self._epoch, on_event=self._told)
         self._telemetry = admin.TelemetryBook()
@@ -109,8 +111,13 @@ class Controller:
 
     def _sink(self, changes: Sequence[Change], /) -> None:
         for change in changes:
-            if isinstance(change, Unavailable | Finding):
-                self._complain(change)
+            match change:
+                case Unavailable() | Finding():
+                    self._complain(change)
+                case Upserted(object=HTTPRoute() | BackendPolicy() as item):
+                    self._statuses.seen(item)
+                case _:
+                    pass
         self._inventory.apply(changes)
         self._lanes.sink(changes)
 
@@ -142,6 +149,8 @@ class Controller:
             for finding in delta.findings:
                 self._complain(finding)
             self._inventory.find(delta.findings)
+        if self._translator.idle:
+            self._verdicts.forget()
 
     def _on_settled(self) -> None:
         """The work after a sync is done."""

@@ -5,6 +5,8 @@ Laws:
    then the last settled one stands; after `PENDING_AFTER_S` without an acknowledgement it says Pending.
 2. A bind that is not listening makes its Listeners PortUnavailable with the system's reason; a refused
    resource makes its Route or Listener invalid with the proxy's.
+3. A tentative statement (made without a kind that could not be read yet) is held for `TENTATIVE_S`: what was
+   said before may well be right. Then it is made, because the kind may stay refused for ever.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +29,7 @@ from fairlead.translate import (
 )
 
 PENDING_AFTER_S = 2.0
+TENTATIVE_S = 30.0
 
 Name = tuple[Kind, Ref]
 
@@ -100,6 +103,8 @@ class StatusBook:
         self.behind = False
         for name in list(self._waiting):
             entry = self._entries[name]
+            if _is_tentative(entry.intent) and now - entry.since < TENTATIVE_S:
+                continue
             settled = entry.generation <= self._acked
             if not settled and (
                 now - entry.since < PENDING_AFTER_S or not (entry.said is None or entry.said.settled)
@@ -122,6 +127,10 @@ class StatusBook:
         """What is to be said of an object; None where nothing is, or not yet."""
         entry = self._entries.get((kind, ref))
         return entry.said if entry else None
+
+    def knows(self, kind: Kind, ref: Ref) -> bool:
+        """Whether something was ever said, or is about to be said, of an object."""
+        return (kind, ref) in self._entries
 
     def forget(self, kind: Kind, ref: Ref) -> None:
         """Drops an object of which nothing is left to say."""
@@ -234,6 +243,10 @@ class StatusBook:
                     conditions, ConditionType.PROGRAMMED, ConditionStatus.FALSE, Reason.PENDING, message
                 )
         return msgspec.structs.replace(listener, conditions=conditions)
+
+
+def _is_tentative(status: ObjectStatus) -> bool:
+    return isinstance(status, RouteStatus) and status.tentative
 
 
 def _is_true(conditions: Iterable[StatusCondition], kind: ConditionType) -> bool:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from fairlead import api
 from fairlead.base import Clock
-from fairlead.resources import Kind, Ref
+from fairlead.resources import BackendPolicy, HTTPRoute, Kind, Ref, kind_of
 from fairlead.snapshot import BindFact, Key, Position, Rejection
 from fairlead.status._book import Name, StatusBook
 from fairlead.status._merge import merge_gateway, merge_own_ancestors, merge_own_class, merge_own_parents
 from fairlead.status._render import render, timestamp
-from fairlead.translate import Forgotten, ObjectStatus
+from fairlead.translate import Forgotten, ObjectStatus, PolicyStatus, RouteStatus
 
 SLICE = 128
 """Statuses settled at a time: about two milliseconds."""
@@ -34,10 +34,22 @@ class StatusKeeper:
         self._acked: dict[str, int] = {}
         self._rejections: dict[str, dict[Key, Rejection]] = {}
         self._binds: dict[str, Sequence[BindFact]] = {}
+        self._with_entries: set[Name] = set()
+
+    def seen(self, item: HTTPRoute | BackendPolicy) -> None:
+        """A live object: whether its status has an entry of ours. Told before its status comes by `update`.
+
+        Of the many objects that are none of ours only those with such an entry are looked at.
+        """
+        name = (kind_of(item), Ref(item.metadata.namespace, item.metadata.name))
+        (self._with_entries.add if item.has_entry_of(self.controller_name) else self._with_entries.discard)(
+            name
+        )
 
     def update(self, statuses: Sequence[ObjectStatus], position: Position) -> None:
         """Translation's view, complete per object; true of a proxy once it has acked `position` or later."""
-        self._book.update(statuses, generation=position.generation, now=self._clock.monotonic())
+        relevant = [one for one in statuses if not self._is_foreign(one)]
+        self._book.update(relevant, generation=position.generation, now=self._clock.monotonic())
 
     def acked(self, proxy: str, position: Position) -> None:
         """All workers of the proxy serve `position`."""
@@ -72,9 +84,8 @@ class StatusKeeper:
     def status_to_write(self, kind: Kind, ref: Ref) -> api.ObjectStatus | None:
         """Like `status_of`, but an empty one for an object that our entries must leave."""
         statement = self._book.statement(kind, ref)
-        if statement is not None and isinstance(statement.status, Forgotten):
-            return _empty(kind)
-        return self.status_of(kind, ref)
+        status = self.status_of(kind, ref)
+        return _empty(kind) if status is None and statement is not None else status
 
     def uid_of(self, kind: Kind, ref: Ref) -> str | None:
         """The uid of the object that the status speaks of; None where it speaks of any, because ours is gone."""
@@ -107,6 +118,15 @@ class StatusKeeper:
         """Drops an object of which nothing is left to say."""
         self._book.forget(kind, ref)
 
+    def _is_foreign(self, status: ObjectStatus) -> bool:
+        """Whether there is nothing of ours to say, and nothing of ours to take out."""
+        match status:
+            case RouteStatus(parents=()) | PolicyStatus(ancestors=()):
+                name = (status.kind, status.ref)
+                return name not in self._with_entries and not self._book.knows(*name)
+            case _:
+                return False
+
     def _settle(self) -> None:
         at = timestamp(self._clock.wall())
         for name in self._book.settle(self._clock.monotonic(), most=SLICE):
@@ -114,7 +134,7 @@ class StatusKeeper:
             shaped = (
                 render(statement.status, controller_name=self.controller_name, at=at) if statement else None
             )
-            if shaped is None:
+            if shaped is None or shaped == _empty(name[0]):
                 self._shaped.pop(name, None)
             else:
                 self._shaped[name] = _with_times(self._shaped.get(name), shaped)
