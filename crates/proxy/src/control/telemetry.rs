@@ -47,9 +47,9 @@ impl Subscription {
 }
 
 /// The word for where an endpoint stands.
-pub(super) fn state_name(member: &Member) -> &'static str {
+fn state_name(member: &Member, now: Micros) -> &'static str {
     let endpoint = &member.endpoint;
-    if member.state.load.is_suspect() {
+    if member.state.is_suspect(now) {
         "suspect"
     } else if endpoint.ready {
         "ready"
@@ -81,7 +81,7 @@ fn stats(backend: &str, member: &Member, now: Micros) -> EndpointStats {
         latency_p50_us: totals.latency.quantile_us(0.5).unwrap_or(0),
         latency_p99_us: totals.latency.quantile_us(0.99).unwrap_or(0),
         requests,
-        state: state_name(member).into(),
+        state: state_name(member, now).into(),
         success: requests - answered_badly,
     }
 }

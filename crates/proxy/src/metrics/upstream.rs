@@ -41,7 +41,7 @@ pub(super) fn write(page: &mut Page, shared: &Shared, root: &Root, now: Micros) 
                 .endpoints
                 .iter()
                 .zip(backend.views.iter())
-                .filter(|(endpoint, view)| name(endpoint, view) == state);
+                .filter(|(endpoint, view)| name(endpoint, view, now) == state);
             let labels =
                 [("backend_namespace", &*backend.namespace), ("backend", &*backend.name), ("state", state)];
             page.int("fairlead_upstream_endpoints", &labels, count.count() as u64);
@@ -128,13 +128,13 @@ fn per_endpoint(page: &mut Page, all: &[Series<'_>], now: Micros) {
     page.family("fairlead_upstream_endpoint_state", Type::Gauge, "1 for the state that the endpoint is in.");
     for each in all {
         let mut labels = each.labels();
-        labels.push(("state", name(each.endpoint, each.view)));
+        labels.push(("state", name(each.endpoint, each.view, now)));
         page.int("fairlead_upstream_endpoint_state", &labels, 1);
     }
 }
 
-fn name(endpoint: &EndpointState, view: &EndpointView) -> &'static str {
-    if endpoint.load.is_suspect() {
+fn name(endpoint: &EndpointState, view: &EndpointView, now: Micros) -> &'static str {
+    if endpoint.is_suspect(now) {
         "suspect"
     } else if view.ready {
         "ready"

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use fairlead_balance::{EndpointLoad, Micros};
+use fairlead_balance::{Dialable, EndpointLoad, Micros};
 use fairlead_snapshot::Endpoint;
 
 /// A dense index, and the number of its incarnation.
@@ -62,6 +62,11 @@ impl EndpointState {
             dial_failures: AtomicU64::new(0),
             gone: AtomicBool::new(false),
         }
+    }
+
+    /// Whether its last dials, or its silence, speak against it.
+    pub fn is_suspect(&self, now: Micros) -> bool {
+        self.load.is_suspect() || self.load.dialable(now) != Dialable::Yes
     }
 
     /// Counts and notes a failed dial; what it means for picks is the record's business.
