@@ -10,7 +10,10 @@ import pytest
 from fairlead.resources import Ref
 from fairlead.runtime._addresses import load, save
 from fairlead.runtime._lock import CONTROLLER, PROXY, acquire
+from fairlead.runtime._validation import Verdicts
 from fairlead.runtime.instance import InstanceRunningError, PathError, instance_paths
+from fairlead.snapshot import Key, Rejection
+from fairlead.snapshot import Kind as ResourceKind
 
 
 def env(tmp_path: Path) -> dict[str, str]:
@@ -89,6 +92,26 @@ def test_a_broken_record_is_no_record(text: str, tmp_path: Path) -> None:
     path = tmp_path / "addresses.json"
     path.write_text(text)
     assert load(path) == {}
+
+
+def test_a_verdict_is_reached_once_for_translation_and_store() -> None:
+    asked: list[bytes] = []
+
+    def validate(key: Key, body: bytes) -> Rejection | None:
+        asked.append(body)
+        return Rejection(kind=key.kind, name=key.name, reason="Bad", message="") if b"bad" in body else None
+
+    verdicts, key, bad = Verdicts(validate), Key(ResourceKind.ROUTE, "r"), b"bad".join([b"", b""])
+    first = verdicts.for_translation(key, bad)
+    assert first is not None
+    assert verdicts.for_store(key, bad) == first
+    assert asked == [bad]
+    verdicts.for_translation(key, bad)
+    assert verdicts.for_store(key, b"good") is None, "other bytes are judged anew"
+    verdicts.for_translation(key, bad)
+    verdicts.forget()
+    assert verdicts.for_store(key, bad) == first
+    assert asked == [bad, bad, b"good", bad, bad]
 
 
 def test_the_supervisor_loads_nothing_but_the_standard_library() -> None:

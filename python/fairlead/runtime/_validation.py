@@ -5,6 +5,31 @@ from fairlead.snapshot import Key, Rejection
 from fairlead.stream import Validate
 
 
+class Verdicts:
+    """Verdicts for two who ask: translation, which keeps the Backends of a Route's last good version if the new one
+    is refused, and the Store, which lets nothing else in. What the first was told is remembered for the second.
+    """
+
+    def __init__(self, validate: Validate) -> None:
+        self._validate = validate
+        self._told: dict[Key, tuple[bytes, Rejection | None]] = {}
+
+    def for_translation(self, key: Key, body: bytes) -> Rejection | None:
+        """The verdict; remembered until the Store asks for the same bytes object, or `forget`."""
+        verdict = self._validate(key, body)
+        self._told[key] = (body, verdict)
+        return verdict
+
+    def for_store(self, key: Key, body: bytes) -> Rejection | None:
+        """The verdict."""
+        told = self._told.pop(key, None)
+        return told[1] if told is not None and told[0] is body else self._validate(key, body)
+
+    def forget(self) -> None:
+        """Nothing that was judged is still on its way."""
+        self._told.clear()
+
+
 class CoreMissingError(FairleadError):
     """The compiled part of the package is not there."""
 
