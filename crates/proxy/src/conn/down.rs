@@ -165,6 +165,7 @@ impl Worker {
             return;
         }
         flow.account.status = failure.status;
+        flow.moved_at = self.now;
         self.buffers.give_any(&mut flow.outbound);
         let response = &mut flow.response;
         response.ready = 0;
@@ -397,14 +398,11 @@ impl Worker {
 
     /// The upstream's connection ended before the response began.
     pub(super) fn upstream_died(&mut self, key: Key, active: &mut Active, death: Death) {
-        let event = if active.flow.response.begun {
-            Event::Broke(death)
-        } else if active.flow.request.sent > 0 && self.has_left(key) {
+        let event = if active.flow.response.begun { Event::Broke(death) } else { Event::Died(death) };
+        if self.has_left(key) {
             // Perhaps it waits for an answer; perhaps nobody does, and then nothing is repeated.
-            Event::Abort(Failure::CLOSED.with(Flags::DC))
-        } else {
-            Event::Died(death)
-        };
+            self.tell(key, active, Event::Unrepeatable);
+        }
         self.buffers.give_any(&mut active.flow.outbound);
         self.tell(key, active, event);
     }

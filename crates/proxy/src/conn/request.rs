@@ -167,7 +167,7 @@ impl Worker {
             up.socket.set_user_timeout(Duration::from(stream_idle));
         }
         if count > 0 && !std::mem::replace(&mut flow.request.streamed, true) {
-            self.tell(key, active, Event::Streamed);
+            self.tell(key, active, Event::Unrepeatable);
         }
         moved || count > 0
     }

@@ -149,8 +149,12 @@ impl Flow {
         }
     }
 
-    /// Ready for the next request: keeps the inbound buffer and all capacity.
+    /// Ready for the next request: keeps what the client sent behind this one, and all capacity. Body bytes that the
+    /// Endpoint did not take are dropped: they must not be read as a request.
     pub(crate) fn next(&mut self) {
+        if let Some(buffer) = &mut self.inbound {
+            buffer.consume(self.request.ready);
+        }
         self.phase = Phase::Head;
         self.request.clear();
         self.response.clear();
@@ -309,6 +313,22 @@ fn trim(vector: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_endpoint_did_not_take_of_a_body_is_not_the_next_request() {
+        let mut flow = Flow::new();
+        let mut buffer = super::super::buffer::Buffers::default().take();
+        let bytes = b"GET /smuggled HTTP/1.1\r\n\r\nGET /next";
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.fill(bytes.len());
+        flow.inbound = Some(buffer);
+        flow.expect_body(Framing::Length(26), &Limits::REQUEST);
+        // Above the limit for what is kept to be sent again, so that it waits in the buffer.
+        flow.take_body(0).unwrap();
+        assert!(flow.request.received && !flow.request.is_done());
+        flow.next();
+        assert_eq!(flow.inbound.unwrap().filled(), b"GET /next");
+    }
 
     #[test]
     fn an_idle_connection_is_small() {

@@ -126,7 +126,7 @@ impl Exchange {
                 }
                 Step::Continue
             }
-            Event::Streamed => {
+            Event::Unrepeatable => {
                 self.replayable = false;
                 Step::Continue
             }

@@ -172,8 +172,8 @@ pub(crate) enum Event {
     DialFailed(AttemptId, DialError),
     /// The kernel accepted the first byte of the request.
     Sent,
-    /// Body bytes that cannot be sent again were accepted by the kernel.
-    Streamed,
+    /// It must not be sent again: body bytes went out that are not kept, or the client seems to have left.
+    Unrepeatable,
     /// The connection that carries the request ended before the first response byte.
     Died(Death),
     /// The first response byte came, whichever it is.

@@ -201,7 +201,7 @@ fn never_repeated_once_sent() {
 fn never_repeated_after_a_part_of_the_body_was_streamed() {
     let (mut exchange, mut driver, _) = begin(GET, &[Warm, Warm]);
     exchange.on(Event::Sent, T0, &mut driver);
-    exchange.on(Event::Streamed, T0, &mut driver);
+    exchange.on(Event::Unrepeatable, T0, &mut driver);
     assert_eq!(exchange.on(Event::Died(Death::Closed), T0, &mut driver), Step::Fail(Failure::CLOSED));
 }
 

@@ -134,6 +134,8 @@ pub(crate) struct Worker {
     log: LogWriter,
     logs: bool,
     epoch_ms: i64,
+    /// When to look at the wall clock again.
+    epoch_due: Micros,
     downs: u32,
 }
 
@@ -202,6 +204,7 @@ impl Worker {
             log: LogWriter::default(),
             logs: shared.config.access_log,
             epoch_ms: 0,
+            epoch_due: Micros::ZERO,
             downs: 0,
             shared,
         })
@@ -219,8 +222,9 @@ impl Worker {
             _ => {}
         }
         self.now = self.shared.clock.now();
-        if self.logs {
+        if self.logs && self.now >= self.epoch_due {
             // The log's times follow the wall clock, whichever way it is set.
+            self.epoch_due = self.now + HEARTBEAT;
             let unix =
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
             self.epoch_ms = unix - (self.now.0 / 1_000).cast_signed();
@@ -256,8 +260,8 @@ impl Worker {
         if !self.again.is_empty() || self.cell().heartbeat() == Micros::ZERO {
             return Duration::ZERO;
         }
-        // Between two turns the clock has moved on by the work done since; the ring is late by that much at most.
-        let now = self.shared.clock.now();
+        // As of the turn's one look at the clock: a ring is late by the work done since.
+        let now = self.now;
         let until = [Some(now + HEARTBEAT), self.wheel.next_ring(), self.accept_again_at(), self.stop_at()];
         let next = until.into_iter().flatten().min().unwrap_or(now);
         // Rounded up: the poller's milliseconds must not wake it just before the moment.

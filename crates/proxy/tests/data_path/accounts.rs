@@ -170,6 +170,7 @@ fn retries_are_counted_by_their_reason() {
         assert_eq!(client.get("/").status, 200);
     }
     let retries: Vec<_> = proxy.shared.workers[0].stats.retries.iter().collect();
-    assert_eq!(retries, [("never_sent", 1)]);
+    // The endpoint that refuses has its turn once or twice, by the phase.
+    assert!(matches!(retries[..], [("never_sent", 1 | 2)]), "{retries:?}");
     proxy.finish();
 }

@@ -70,6 +70,8 @@ fn child() {
 fn without_a_free_descriptor_connections_are_shed_and_nothing_spins() {
     let backend = Backend::saying("ok");
     let few = Few::start(&backend);
+    // Its connection to the endpoint serves those that are accepted.
+    assert_eq!(Client::connect(few.address).get("/").status, 200);
     let mut clients: Vec<Client> = (0..FEW * 2).map(|_| Client::connect(few.address)).collect();
     let (mut served, mut shed) = (0, 0);
     for client in &mut clients {
