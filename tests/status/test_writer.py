@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from fairlead.base import SystemClock
+from fairlead.base import SystemClock, VirtualClock
 from fairlead.resources import HTTPRoute, HTTPRouteStatus, Kind, ObjectMeta, ParentReference, Ref, StatusEntry
 from fairlead.snapshot import Key, Position
 from fairlead.snapshot import Kind as ResourceKind
@@ -15,6 +15,8 @@ from fairlead.translate import (
     ConditionStatus,
     ConditionType,
     Forgotten,
+    GatewayStatus,
+    ListenerStatus,
     ParentStatus,
     Reason,
     RouteStatus,
@@ -85,7 +87,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def state(keeper: StatusKeeper, *statuses: RouteStatus | Forgotten) -> None:
+def state(keeper: StatusKeeper, *statuses: RouteStatus | GatewayStatus | Forgotten) -> None:
     keeper.update(statuses, Position(epoch=1, generation=1))
     keeper.acked("proxy", Position(epoch=1, generation=1))
 
@@ -196,3 +198,54 @@ async def test_an_object_that_is_gone_is_no_error() -> None:
         await until(lambda: keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is not None)
         await asyncio.sleep(0.05)
     assert api.writes == 0
+
+
+class GatewayApi(Api):
+    """One Gateway, whose writes take until `release` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = 0
+        self.release = asyncio.Event()
+
+    async def read(self, kind: Kind, ref: Ref) -> Live:
+        return Live("u", "1", msgspec.Raw(b"{}"))
+
+    async def apply(self, kind: Kind, ref: Ref, body: bytes) -> None:
+        self.started += 1
+        await self.release.wait()
+        self.writes += 1
+
+
+def gateway_status(attached_routes: int) -> GatewayStatus:
+    accepted = StatusCondition(ConditionType.ACCEPTED, ConditionStatus.TRUE, Reason.ACCEPTED, "", 1)
+    listener = ListenerStatus(
+        name="http", supported_kinds=(), attached_routes=attached_routes, conditions=(accepted,)
+    )
+    return GatewayStatus(
+        ref=Ref("default", "web"), uid="u", conditions=(accepted,), addresses=(), listeners=(listener,)
+    )
+
+
+async def test_what_changes_during_a_write_of_a_gateway_waits_for_the_interval_too() -> None:
+    clock, api = VirtualClock(), GatewayApi()
+    keeper = StatusKeeper(controller_name=OURS, clock=clock, epoch=1)
+    writer = StatusWriter(keeper, api, clock=clock, may_write=lambda: True)
+    task = asyncio.create_task(writer.run())
+    try:
+        state(keeper, gateway_status(1))
+        writer.wake()
+        await until(lambda: api.started == 1)
+        state(keeper, gateway_status(2))
+        writer.wake()
+        await asyncio.sleep(0)
+        api.release.set()
+        await until(lambda: api.writes == 1)
+        for _ in range(20):
+            writer.wake()
+            await asyncio.sleep(0)
+        assert api.started == 1
+        clock.advance(1.0)
+        await until(lambda: api.writes == 2)
+    finally:
+        task.cancel()

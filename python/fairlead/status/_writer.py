@@ -118,7 +118,7 @@ class StatusWriter:
                 self._wake.clear()
                 now = self._clock.monotonic()
                 for name in self._keeper.take_changed():
-                    self._due[name] = _Due(max(now, self._earliest(name)))
+                    self._due[name] = _Due(now)
                 for name in self._startable(now):
                     self._under_way.add(name)
                     tasks.create_task(
@@ -138,7 +138,12 @@ class StatusWriter:
         if not self._may_write():
             return []
         free = MAX_WRITES - len(self._under_way)
-        due = (name for name, one in self._due.items() if one.at <= now and name not in self._under_way)
+        # The interval counts from the end of the last write: what became due during it waits as well.
+        due = (
+            name
+            for name, one in self._due.items()
+            if max(one.at, self._earliest(name)) <= now and name not in self._under_way
+        )
         return [name for name, _ in zip(due, range(free), strict=False)]
 
     def _earliest(self, name: Name) -> float:
