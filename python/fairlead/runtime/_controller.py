@@ -84,7 +84,7 @@ class Controller:
                 loopback_endpoints_allowed=attached.loopback_endpoints,
             ),
             self._addresses,
-            validate,
+            self._verdicts.for_translation,
         )
         self._lanes = Lanes(
             self._translator, publish=self._publish, settled=self._on_settled, clock=self._clock

@@ -6,8 +6,10 @@ from fairlead.stream import Validate
 
 
 class Verdicts:
-    """Verdicts for two who ask: translation, which keeps the Backends of a Route's last good version if the new one
-    is refused, and the Store, which lets nothing else in. What the first was told is remembered for the second.
+    """Verdicts for two who ask; what the first was told is remembered for the second.
+
+    Translation keeps the Backends of a Route's last good version if the new one is refused; the Store lets nothing
+    in that is refused.
     """
 
     def __init__(self, validate: Validate) -> None:
