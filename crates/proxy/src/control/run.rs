@@ -13,7 +13,7 @@ use fairlead_snapshot::{
     Ack, Facts, FromProxy, Hello, Reason, SCHEMA, Tag, ToProxy, Update, decode_to_proxy, encode_from_proxy,
 };
 use mio::{Events, Poll, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::adoption::{Adoption, Waiting};
@@ -61,7 +61,7 @@ impl Control {
     pub(crate) fn new(shared: Arc<Shared>, sockets: Sockets) -> io::Result<Self> {
         let poll = Poll::new()?;
         shared.control_bell.hang(Waker::new(poll.registry(), BELL)?);
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
         let seed = unix_ms().unsigned_abs() ^ (u64::from(std::process::id()) << 32);
         let link = shared.config.stream_socket.clone().map(|path| Link::new(path, LINK));
@@ -180,10 +180,13 @@ impl Control {
         if self.link.as_ref().and_then(Link::retry_at).is_some_and(|at| at <= now) {
             self.connect(now);
         }
-        if self.link.as_ref().is_some_and(|link| link.is_up() && link.unsent() < MAX_UNSENT)
-            && let Some(frame) = self.subscription.frame(&self.core.backends, now)
-        {
-            self.send(&frame);
+        if self.subscription.is_due(now) {
+            let reads = self.link.as_ref().is_some_and(|link| link.unsent() < MAX_UNSENT);
+            let frame = reads.then(|| self.subscription.frame(&self.core.backends, now));
+            self.subscription.sent(now);
+            if let Some(frame) = frame {
+                self.send(&frame);
+            }
         }
         if self.grace_until.is_some_and(|at| at <= now) {
             self.grace_until = None;
@@ -201,7 +204,9 @@ impl Control {
     fn signals(&mut self) {
         let pending: Vec<i32> = self.signals.pending().collect();
         for signal in pending {
-            if signal == SIGINT {
+            if signal == SIGHUP {
+                // By default it would end the process; there are no files to read again.
+            } else if signal == SIGINT {
                 say(Level::Info, "stopping at once", &[]);
                 self.shared.advance(Phase::Stopped);
             } else if self.shared.phase() == Phase::Running {

@@ -34,15 +34,22 @@ impl Subscription {
         self.period.map(|_| self.next)
     }
 
-    /// The frame that is due.
-    pub(super) fn frame(&mut self, backends: &Backends, now: Micros) -> Option<Vec<u8>> {
-        let period = self.period.filter(|_| self.next <= now)?;
-        self.next = now + period;
+    pub(super) fn is_due(&self, now: Micros) -> bool {
+        self.next().is_some_and(|next| next <= now)
+    }
+
+    /// The frame of now is sent, or left out.
+    pub(super) fn sent(&mut self, now: Micros) {
+        self.next = now + self.period.unwrap_or_default();
+    }
+
+    /// The frame of now.
+    pub(super) fn frame(&self, backends: &Backends, now: Micros) -> Vec<u8> {
         let members = backends.members(self.backends.as_deref());
         let endpoints =
             members.flat_map(|(name, members)| members.iter().map(|member| stats(name, member, now)));
         let telemetry = Telemetry { at_ms: unix_ms(), endpoints: endpoints.collect(), tag: Tag::default() };
-        Some(encode_from_proxy(&FromProxy::Telemetry(telemetry)))
+        encode_from_proxy(&FromProxy::Telemetry(telemetry))
     }
 }
 
