@@ -122,6 +122,13 @@ def test_sigint_stops_both_fast(rig: Rig) -> None:
     assert "proxy SIGINT" in rig.log()
 
 
+def test_a_hangup_is_no_reason_to_stop(rig: Rig) -> None:
+    rig.process.send_signal(signal.SIGHUP)
+    os.kill(rig.pid("controller"), signal.SIGKILL)
+    rig.until(lambda: rig.log().count("controller start") == 2)
+    assert "proxy SIGTERM" not in rig.log()
+
+
 def test_a_killed_supervisor_takes_its_halves_along_gently(rig: Rig) -> None:
     rig.process.kill()
     rig.until(lambda: rig.log().count("proxy end") == 1 and rig.log().count("controller end") == 1)

@@ -42,9 +42,13 @@ def find_socket(address: str | None, env: Mapping[str, str] | None = None) -> Pa
         return path
     live = list(live_sockets(env))
     if not live:
-        raise NoInstanceError(
-            "no instance of Fairlead is running here", hint="start one with: fairlead run DIR"
-        )
+        closed = [
+            str(folder) for folder in runtime_dirs(env) if folder.exists() and not os.access(folder, os.R_OK)
+        ]
+        hint = "start one with: fairlead run DIR"
+        if closed:
+            hint += f" (or ask as the user who may read {', '.join(closed)})"
+        raise NoInstanceError("no instance of Fairlead is running here", hint=hint)
     if len(live) > 1:
         names = ", ".join(str(path) for path in live)
         raise SeveralInstancesError(

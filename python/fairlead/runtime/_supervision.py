@@ -105,7 +105,7 @@ class Supervision:
         return self._finished()
 
     def terminate(self, now: float) -> list[Effect]:
-        """SIGTERM or SIGHUP: drain, then stop."""
+        """SIGTERM: drain, then stop."""
         if self._phase is not _Phase.RUNNING:
             return []
         self._phase = _Phase.DRAINING

@@ -8,6 +8,7 @@ Laws:
    proxy drains gracefully and exits, the controller exits. The proxy's lock is inherited, so that a new `run` is
    refused until the last request is served. (A controller's death does not touch the proxy.)
 4. As process 1 of a container it also reaps what others left.
+5. SIGHUP is the end of the terminal where there is one, and else, as for other daemons, no reason to stop.
 """
 
 import ctypes
@@ -60,6 +61,9 @@ class Supervisor:
                 return self._reap()
             case signal.SIGINT:
                 return self._supervision.interrupt(time.monotonic())
+            case signal.SIGHUP if not sys.stderr.isatty():
+                _note("nothing to reload: manifests are followed as they change")
+                return []
             case _:
                 _note("stopping: the proxy drains")
                 return self._supervision.terminate(time.monotonic())

@@ -82,7 +82,7 @@ class Writing:
     def _changed(self) -> None:
         held = self._lease.held
         self._log.info(
-            "this instance writes status" if held else "another instance writes status",
+            "this instance writes status" if held else "this instance writes no status",
             lease=f"{self._lease.namespace}/{self._lease.name}",
             holder=self._lease.holder,
             problem=str(self._lease.problem) if self._lease.problem else None,
