@@ -75,6 +75,8 @@ class Instance(_View, frozen=True, kw_only=True):
     """Every required kind has been read and translated once."""
     epoch: int
     generation: int
+    status_writer: str = ""
+    """Who writes status into the cluster: the holder of the Lease, or why there is none; empty without a cluster."""
     kinds: tuple[KindState, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     """What the controller itself found invalid and did not send."""

@@ -222,6 +222,7 @@ class Controller:
             ready=self._store.is_open,
             epoch=self._epoch,
             generation=self._store.generation,
+            status_writer=self._attached.writing.writer if self._attached.writing is not None else "",
             kinds=self._inventory.kinds,
             rejected=self._inventory.refused,
             proxies=self._inventory.proxies,

@@ -64,6 +64,15 @@ class Writing:
             clock=clock,
         )
 
+    @property
+    def writer(self) -> str:
+        """Who writes, for people."""
+        if self._lease.held:
+            return f"this instance ({self._lease.holder})"
+        if self._lease.problem is not None:
+            return f"unknown: {self._lease.problem}"
+        return self._lease.holder or "nobody yet"
+
     def wake(self) -> None:
         """There may be something new to write."""
         if self._writer is not None:
