@@ -271,7 +271,7 @@ impl Worker {
         self.downs += 1;
         self.binds[bind as usize].connections += 1;
         self.cell().stats.connections.add(1);
-        self.drive(key);
+        self.guard(key, |worker| worker.drive(key));
     }
 
     /// Closes a client's connection.

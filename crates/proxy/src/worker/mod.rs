@@ -6,10 +6,12 @@
 //! 2. Nothing here waits but the poller, and that for at most a second.
 //! 3. No connection holds the loop: after a bounded number of steps it goes to the end of the line.
 //! 4. Sockets are named by generational keys; what outlives its connection finds nothing.
+//! 5. A panic ends the connection that it came from, not the worker ([`panic`]).
 
 mod accept;
 mod adopt;
 mod begin;
+mod panic;
 pub(crate) mod slab;
 mod stop;
 pub(crate) mod upstream;
@@ -240,7 +242,7 @@ impl Worker {
             match event.token() {
                 WAKER => {}
                 token if accept::is_listener(token) => self.accept(token),
-                token => self.on_event(Key::of(token), event),
+                token => self.guard(Key::of(token), |worker| worker.on_event(Key::of(token), event)),
             }
         }
         self.go_on();
@@ -286,7 +288,7 @@ impl Worker {
     fn go_on(&mut self) {
         let mut again = std::mem::take(&mut self.again);
         for key in again.drain(..) {
-            self.drive(key);
+            self.guard(key, |worker| worker.drive(key));
         }
         // What was queued meanwhile is for the next turn.
         again.append(&mut self.again);
@@ -310,11 +312,13 @@ impl Worker {
             if !alarm.rang(at, now, key, wheel) {
                 continue;
             }
-            if is_down {
-                self.on_deadline(key);
-            } else {
-                self.on_upstream_deadline(key);
-            }
+            self.guard(key, |worker| {
+                if is_down {
+                    worker.on_deadline(key);
+                } else {
+                    worker.on_upstream_deadline(key);
+                }
+            });
         }
         self.rung = rung;
     }

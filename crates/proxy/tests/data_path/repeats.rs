@@ -254,6 +254,22 @@ fn a_dial_without_an_answer_is_hedged() {
 }
 
 #[test]
+fn idle_connections_of_a_suspect_endpoint_are_passed_over_until_a_dial_succeeds() {
+    let backend = Backend::saying("ok");
+    let proxy = Proxy::start(&[&backend]);
+    let mut client = Client::connect(proxy.address);
+    assert_eq!(send(&mut client, "GET", 0, ""), 200);
+    let load = &proxy.endpoint(backend.address).load;
+    load.suspected(proxy.shared.clock.now());
+    assert_eq!(send(&mut client, "GET", 1, ""), 200);
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 2, "a new dial");
+    assert!(!load.is_suspect());
+    assert_eq!(send(&mut client, "GET", 2, ""), 200);
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 2);
+    proxy.finish();
+}
+
+#[test]
 fn nothing_but_silence_is_504_after_the_dials() {
     let silent = Silent::new();
     let backend = Backend::saying("unused");
