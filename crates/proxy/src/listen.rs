@@ -5,7 +5,8 @@
 //!    whose number it gets by division; a worker more or less moves no socket that is open.
 //! 2. Descriptors that were passed to the process are used before anything is bound.
 //! 3. A bind that fails hurts no other one. The system's reason is a fact, and it is tried again every second.
-//! 4. A retiring socket is accepted empty by its worker and then closed; connections stay.
+//! 4. A retiring socket is accepted empty by its worker and then closed; connections stay. Its address can be opened
+//!    again before that.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -148,13 +149,13 @@ impl Sockets {
             return Ok(sockets.drain(..).map(|(_, socket)| socket).collect());
         }
         let ours = self.open.get(&address).is_some_and(|open| Arc::strong_count(open) > 1);
-        if self.shards > 1 && !ours {
+        if !ours {
             // With SO_REUSEPORT the kernel would let us share the port with a stranger that sets it too.
             socket(address, false)?;
         }
         (0..self.shards)
             .map(|_| {
-                let socket = socket(address, self.shards > 1 || ours)?;
+                let socket = socket(address, true)?;
                 socket.listen(BACKLOG)?;
                 Ok(socket.into())
             })
@@ -247,6 +248,21 @@ mod tests {
         assert!(sockets.want(&wanted(&[address]), &workers, Micros(0)));
         assert!(sockets.facts()[0].listening);
         assert_eq!(workers[0].receive().len(), 1);
+    }
+
+    #[test]
+    fn an_address_can_be_opened_again_before_its_old_socket_is_closed() {
+        let (address, holder) = held_port();
+        drop(holder);
+        let workers = workers(1);
+        let mut sockets = Sockets::new(1, Vec::new());
+        sockets.want(&wanted(&[address]), &workers, Micros(0));
+        let old = workers[0].receive();
+        sockets.want(&Wanted::new(), &workers, Micros(1));
+        sockets.want(&wanted(&[address]), &workers, Micros(2));
+        assert!(sockets.facts()[0].listening, "{:?}", sockets.facts());
+        assert_eq!(workers[0].receive().len(), 2, "retire the old one, listen on the new one");
+        drop(old);
     }
 
     #[test]

@@ -134,7 +134,13 @@ impl Control {
             let now = self.shared.clock.now();
             let update = file.update()?;
             let commit = self.core.take(Update { more: false, ..update }, now);
-            Ok((file.trusted, file.written_ms, commit.map_err(|error| Refused::Broken(error.to_string()))?))
+            let commit = commit.map_err(|error| Refused::Broken(error.to_string()))?;
+            let refused = commit.as_ref().map_or(0, |commit| commit.rejected.len());
+            if refused > 0 && self.core.have().is_empty() {
+                // Nothing of it is left: that is no configuration, and no reason to be ready.
+                return Err(Refused::Broken(format!("all of its {refused} resources are refused")));
+            }
+            Ok((file.trusted, file.written_ms, commit))
         });
         match loaded {
             Ok((trusted, written_ms, Some(commit))) => {
