@@ -2,9 +2,10 @@
 
 import json
 
+import msgspec
 import pytest
 import yaml
-from tests.admin.rig import endpoint, gateway, gateway_status
+from tests.admin.rig import condition, endpoint, gateway, gateway_status
 from tests.cli.conftest import Cli, Instance
 
 from fairlead.resources import Kind
@@ -68,6 +69,15 @@ def test_wide_names_the_problem(cli: Cli, instance: Instance) -> None:
     (row,) = cells(out)[1:]
     assert row[:5] == ["api", "a.example.com,b.example.com", "edge", "True", "False"]
     assert row[-1] == "BackendNotFound: Service default/api is missing"
+
+
+def test_wide_names_the_listeners_reason_before_the_gateways(cli: Cli, instance: Instance) -> None:
+    unbound = condition("Programmed", "False", "PortUnavailable", "127.1.2.3:8080: in use")
+    status = gateway_status("False")
+    listener = msgspec.structs.replace(status.listeners[0], conditions=(unbound,))
+    instance.rig.put(Kind.GATEWAY, gateway("edge"), msgspec.structs.replace(status, listeners=(listener,)))
+    _, out, _ = cli("get", "gateways", "-o", "wide")
+    assert cells(out)[1][-1] == "http: PortUnavailable: 127.1.2.3:8080: in use"
 
 
 def test_endpoints_show_share_success_and_latency(cli: Cli, instance: Instance) -> None:

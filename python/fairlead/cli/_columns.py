@@ -82,11 +82,11 @@ def _listeners(item: api.Item) -> str:
 def _gateway_problem(item: api.Item) -> str:
     if not isinstance(item, api.Gateway):
         return ""
-    own = _problem(item.status.conditions)
+    # A listener's own reason says more than the Gateway's "one or more listeners are not valid".
     of_listeners = (
         f"{one.name}: {problem}" for one in item.status.listeners if (problem := _problem(one.conditions))
     )
-    return own or next(of_listeners, "")
+    return next(of_listeners, "") or _problem(item.status.conditions)
 
 
 def _hostnames(item: api.Item) -> str:
