@@ -1,11 +1,11 @@
 //! The proxy: everything that touches a socket or a clock.
 //!
 //! Threads, each with one thing that it may wait for:
-//! * `control` (`control`): its poll. Frames in, one immutable `Root` out.
-//! * `worker-N` (`worker`): its poll. One event loop each, all of the traffic.
-//! * `health` (`health`): its poll. Checks and metrics.
+//! * `control`: its poll. Frames in, one immutable `Root` out.
+//! * `worker-N`: its poll. One event loop each, all of the traffic.
+//! * `health`: its poll. Checks and metrics.
 //! * `state`: the disk. Writes the last good file.
-//! * `log` (`access_log`) and `diagnostics` (`diagnostics`): whoever reads stdout and stderr.
+//! * `log` and `diagnostics`: whoever reads stdout and stderr.
 //!
 //! Laws:
 //! 1. The request path takes no lock that another thread holds for long, allocates nothing per request in steady
