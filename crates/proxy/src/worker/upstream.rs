@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use fairlead_balance::Failure as LoadFailure;
+use fairlead_balance::{Failure as LoadFailure, Reason};
 use mio::net::TcpStream;
 
 use super::Worker;
@@ -45,7 +45,8 @@ impl Driver for Hands<'_> {
         let peer = endpoint.slot;
         let pooled = match want {
             Want::Dial => None,
-            _ if endpoint.load.is_suspect() => None,
+            // Whether it lives is told by a dial only.
+            _ if endpoint.load.is_suspect() || reason == Some(Reason::Probe) => None,
             Want::Any => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, None),
             Want::Fresh => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, Some(FRESH)),
         };

@@ -127,6 +127,52 @@ fn change_under_load(policy: Policy) {
 }
 
 #[test]
+fn a_rolling_restart_of_endpoints_that_exit_at_once_loses_no_get() {
+    for policy in [Policy::RoundRobin, Policy::PeakEwma] {
+        let serve = || {
+            Backend::http(|_| {
+                support::pause(2);
+                text("x")
+            })
+        };
+        let mut backends: Vec<Backend> = (0..5).map(|_| serve()).collect();
+        let mut proxy = Proxy::start(&[]);
+        proxy.set_policy(policy);
+        proxy.set_members(&addresses(&backends.iter().collect::<Vec<_>>()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let address = proxy.address;
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                std::thread::spawn(move || {
+                    let mut client = Client::connect(address);
+                    let mut lost = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        lost += usize::from(client.get("/").status != 200);
+                    }
+                    lost
+                })
+            })
+            .collect();
+        for _ in 0..backends.len() {
+            support::pause(60);
+            let old = backends.remove(0);
+            backends.push(serve());
+            proxy.set_members(&addresses(&backends.iter().chain([&old]).collect::<Vec<_>>()));
+            support::pause(20);
+            old.kill();
+            // The news of its end travels for a while.
+            support::pause(40);
+            proxy.set_members(&addresses(&backends.iter().collect::<Vec<_>>()));
+        }
+        stop.store(true, Ordering::Relaxed);
+        let lost: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(lost, 0, "{policy:?}");
+        proxy.finish();
+    }
+}
+
+#[test]
 fn a_counter_survives_the_changes_around_it() {
     let (a, b) = (Backend::saying("a"), Backend::saying("b"));
     let mut proxy = Proxy::start(&[&a]);

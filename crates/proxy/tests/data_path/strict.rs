@@ -254,6 +254,10 @@ fn a15_a_response_that_breaks_the_rules_is_502_and_its_connection_closed() {
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
         "HTTP/1.1 200 OK\ncontent-length: 0\n\n",
         "an answer without a head\n",
+        // The head alone would have been good; nothing of it has left when the body is looked at.
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\n0\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-1\r\n",
         &hints,
     ] {
         let first = broken.as_bytes().to_vec();

@@ -42,6 +42,7 @@ pub(crate) struct Backend {
     /// Requests read, by those who use [`Backend::http`].
     pub(crate) requests: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Backend {
@@ -70,15 +71,18 @@ impl Backend {
                 std::thread::spawn(move || serve(stream, number));
             }
         });
-        Self { address, connections, requests: Arc::default(), stop }
+        Self { address, connections, requests: Arc::default(), stop, streams: Arc::default() }
     }
 
     /// An HTTP server: `respond` gives the bytes that answer a request.
     pub(crate) fn http(respond: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let seen = Arc::clone(&requests);
+        let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let open = Arc::clone(&streams);
         let mut backend = Self::raw(move |mut stream, _| {
             let mut reader = Reader::new(stream.try_clone().unwrap());
+            open.lock().unwrap().extend(stream.try_clone());
             while let Some(request) = reader.request() {
                 seen.lock().unwrap().push(request.clone());
                 if stream.write_all(&respond(&request)).is_err() {
@@ -87,12 +91,23 @@ impl Backend {
             }
         });
         backend.requests = requests;
+        backend.streams = streams;
         backend
     }
 
     /// An HTTP server that always says the same.
     pub(crate) fn saying(word: &'static str) -> Self {
         Self::http(move |_| text(word))
+    }
+
+    /// Ends an HTTP server as if its process exited at once: nothing is answered any more, dials are refused.
+    pub(crate) fn kill(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+        super::wait_until("the socket's end", || TcpStream::connect(self.address).is_err());
+        for stream in self.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// How many requests were read.
