@@ -52,6 +52,8 @@ reasons! {
     MethodTooLong = "method_too_long" => 501,
     /// CONNECT: this gateway opens no tunnels to places that a client names (RFC 9110 §9.3.6).
     ConnectRefused = "connect_refused" => 501,
+    /// PRI, which only opens HTTP/2: some read a request of that name as the preface (RFC 9113 §3.4).
+    ReservedMethod = "reserved_method" => 501,
     /// The request-target is none of origin-form, absolute-form, or `*` with OPTIONS (RFC 9112 §3.2).
     InvalidTarget = "invalid_target" => 400,
     /// The version is not `HTTP/DIGIT.DIGIT` (RFC 9112 §2.3).

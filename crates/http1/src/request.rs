@@ -128,6 +128,9 @@ impl RequestHead {
         if name == "CONNECT" {
             return Err(Reason::ConnectRefused);
         }
+        if name == "PRI" {
+            return Err(Reason::ReservedMethod);
+        }
         if uri.len() > limits.max_target {
             return Err(Reason::TargetTooLong);
         }

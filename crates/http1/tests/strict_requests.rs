@@ -348,6 +348,7 @@ fn a12_connect_is_refused_before_a_byte_goes_upstream() {
     for line in ["CONNECT a:443 HTTP/1.1", "CONNECT / HTTP/1.1", "CONNECT http://a/ HTTP/1.0"] {
         refuses_line(line, Reason::ConnectRefused, 501);
     }
+    refuses_line("PRI / HTTP/1.1", Reason::ReservedMethod, 501);
     refuses_line("connect a:443 HTTP/1.1", Reason::InvalidTarget, 400);
 }
 

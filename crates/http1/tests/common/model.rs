@@ -25,7 +25,7 @@ pub(crate) fn judge(bytes: &[u8]) -> Option<Verdict> {
     let parts: Vec<&str> = lines.next()?.split(' ').collect();
     let [method, target, version] = parts[..] else { return None };
     if !is_token(method)
-        || method == "CONNECT"
+        || matches!(method, "CONNECT" | "PRI")
         || method.len() > 24
         || !matches!(version, "HTTP/1.0" | "HTTP/1.1")
     {

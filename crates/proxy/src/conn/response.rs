@@ -239,6 +239,7 @@ impl Worker {
         response.stage = Stage::Body;
         response.upstream_persists = head.keep_alive && !flow.request.is_last;
         let edits = ResponseEdits { client, keep_alive: response.persists || switch, delivery, add: &[] };
+        let interim = response.aside.len();
         self.scratch.clear();
         head.write_to(buffer.filled(), &self.fields, &mut self.scratch, &edits);
         let in_place = delivery == Delivery::AsIs
@@ -256,7 +257,12 @@ impl Worker {
         response.body = BodyReader::new(head.framing, &self.response_limits);
         response.ended = response.body.is_done();
         if !response.ended && flow.take_response_body().is_err() {
-            // Nothing of the head has left yet, but its place is gone: cut off.
+            // Nothing of the head has left yet: as if it had been broken itself.
+            let response = &mut active.flow.response;
+            response.aside.truncate(interim);
+            response.ready = 0;
+            response.ended = false;
+            response.stage = Stage::Waiting;
             self.upstream_died(key, active, Death::Protocol);
         }
     }
