@@ -17,6 +17,9 @@ use crate::exchange::{Event, Failure, Flags};
 use crate::worker::Worker;
 use crate::worker::slab::Key;
 
+/// How long an Endpoint may leave a streamed body unread. Longer than what detects silent death elsewhere: the two look
+/// alike to the kernel.
+const SLOW_READER: Duration = Duration::from_secs(60);
 /// Reads of a body before others get their turn.
 const ROUNDS: usize = 2;
 
@@ -161,10 +164,10 @@ impl Worker {
         };
         buffer.consume(count);
         flow.request.ready -= count;
-        if flow.request.ready > 0 && !up.patient {
-            // It reads slowly, which is no sign of death: its closed window must not end the connection.
+        if count > 0 && !up.patient {
+            // An Endpoint that reads slowly closes its window, which the kernel takes for silence.
             up.patient = true;
-            up.socket.set_user_timeout(Duration::from(stream_idle));
+            up.socket.set_user_timeout(Duration::from(stream_idle).min(SLOW_READER));
         }
         if count > 0 && !std::mem::replace(&mut flow.request.streamed, true) {
             self.tell(key, active, Event::Unrepeatable);

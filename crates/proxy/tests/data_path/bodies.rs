@@ -31,7 +31,7 @@ fn a_large_request_reaches_a_slow_endpoint_whole() {
         while let Some(head) = reader.head() {
             assert!(head.starts_with("PUT"));
             // Longer than the time after which unacknowledged bytes end a connection.
-            support::pause(2_600);
+            support::pause(4_500);
             let body = reader.exactly(LARGE).unwrap_or_default();
             let word = if body == pattern(LARGE) { "whole" } else { "broken" };
             stream.write_all(&text(word)).unwrap();
