@@ -1,0 +1,116 @@
+"""Costs that a busy machine does not change: memory, system calls, instructions."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from bench.generator import Load
+from bench.proxies import Proxy, wait_until
+
+IDLE_CONNECTIONS = 4_000
+_FEW, _MANY = 2_000, 12_000
+"""Two runs of different length: what connections and the rest cost cancels out in the difference."""
+
+
+def idle_connection_bytes(proxy: Proxy, load: Load, connections: int = IDLE_CONNECTIONS) -> float:
+    """User memory per idle kept-alive client connection: the growth of the proportional set size."""
+    load.run(proxy.target, requests=_FEW, seconds=10)
+    before = _pss(proxy)
+    with load.holding(proxy.target, connections):
+        return (_pss(proxy) - before) / connections
+
+
+def _pss(proxy: Proxy) -> int:
+    total = 0
+    for process in proxy.processes():
+        text = Path(f"/proc/{process}/smaps_rollup").read_text()
+        found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+        assert found is not None
+        total += int(found[1]) * 1024
+    return total
+
+
+def system_calls(proxy: Proxy, load: Load) -> dict[str, float] | None:
+    """System calls per saturated request by name, most first; None where strace is missing or may not trace."""
+    if shutil.which("strace") is None:
+        return None
+    load.run(proxy.target, requests=_FEW, seconds=10)
+    counted = []
+    for requests in (_FEW, _MANY):
+        calls = _counted(proxy, load, requests)
+        if calls is None:
+            return None
+        counted.append(calls)
+    few, many = counted
+    difference = many[1] - few[1]
+    per_request = {name: (count - few[0].get(name, 0)) / difference for name, count in many[0].items()}
+    return dict(sorted(per_request.items(), key=lambda each: -each[1]))
+
+
+def _counted(proxy: Proxy, load: Load, requests: int) -> tuple[dict[str, int], int] | None:
+    with tempfile.NamedTemporaryFile("r", suffix=".strace") as output:
+        traced = [word for process in proxy.processes() for word in ("-p", str(process))]
+        command = ["strace", "-c", "-f", "-U", "calls,name", "-o", output.name, *traced]
+        strace = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            assert strace.stderr is not None
+            # It says so once it has attached, or why it cannot.
+            if "attached" not in strace.stderr.readline():
+                return None
+            report = load.run(proxy.target, requests=requests, seconds=60)
+        finally:
+            strace.send_signal(signal.SIGINT)
+            strace.communicate(timeout=30)
+        lines = [re.fullmatch(r"\s*(\d+)\s+(\w+)\s*", line) for line in output]
+        # Connections, time and wake-ups of other threads are in both runs.
+        return {found[2]: int(found[1]) for found in lines if found and found[2] != "total"}, report.requests
+
+
+def instructions(proxy: Proxy, load: Load, folder: Path) -> float:
+    """User instructions per saturated request of a proxy that runs under callgrind (see `CALLGRIND`)."""
+    load.run(proxy.target, requests=_FEW, seconds=60)
+    _control(proxy, "--instr=on")
+    totals: list[tuple[int, int]] = []
+    for requests in (_FEW, _MANY):
+        _control(proxy, "--zero")
+        report = load.run(proxy.target, requests=requests, seconds=120)
+        _control(proxy, f"--dump={requests}")
+        totals.append((_newest_total(folder, len(totals) + 1), report.requests))
+    _control(proxy, "--instr=off")
+    (few, few_requests), (many, many_requests) = totals
+    return (many - few) / (many_requests - few_requests)
+
+
+def callgrind(folder: Path) -> list[str]:
+    """The words before a command that make `instructions` work; the dumps go into the folder."""
+    return [
+        "valgrind",
+        "--quiet",
+        "--tool=callgrind",
+        "--instr-atstart=no",
+        "--dump-line=no",
+        f"--callgrind-out-file={folder}/callgrind.out",
+    ]
+
+
+def _control(proxy: Proxy, word: str) -> None:
+    command = ["callgrind_control", word, str(proxy.pid)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def _newest_total(folder: Path, dumps: int) -> int:
+    """The instructions in the latest of so many dumps."""
+    wait_until("a dump of callgrind", lambda: len(list(folder.glob("callgrind.out.*"))) >= dumps)
+    newest = max(folder.glob("callgrind.out.*"), key=lambda path: path.stat().st_mtime_ns)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        found = re.search(r"^(?:summary|totals): (\d+)", newest.read_text(), re.MULTILINE)
+        if found:
+            return int(found[1])
+    raise TimeoutError(f"{newest} has no total")
