@@ -7,9 +7,10 @@
 //! 3. The pool holds keys and moments; whose sockets they are, and closing them, is the worker's part. What leaves the
 //!    pool by another way than [`take`](Pools::take) is told to the worker, who closes it.
 
+use fairlead_balance::Micros;
+
 use crate::shared::EndpointSlot;
 use crate::worker::slab::Key;
-use fairlead_balance::Micros;
 
 /// What must be equal for a connection to serve a request: protocol, SNI, CA and SAN policy, client certificate,
 /// PROXY header.

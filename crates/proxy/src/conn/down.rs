@@ -7,6 +7,7 @@
 //!    so that the answer is not lost to a reset (RFC 9112 section 9.6).
 //! 4. A message that was cut off ends with a reset, never with an orderly close.
 
+use fairlead_balance::Micros;
 use fairlead_http1::{RequestHead, write_error};
 
 use super::socket::ReadEnd;
@@ -17,7 +18,6 @@ use crate::timer::NEVER;
 use crate::worker::Worker;
 use crate::worker::slab::Key;
 use crate::worker::upstream::Hands;
-use fairlead_balance::Micros;
 
 /// Steps of one connection before others get their turn.
 const STEPS: usize = 8;

@@ -5,13 +5,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fairlead_balance::Reason;
+use fairlead_balance::{Micros, Reason};
 use fairlead_http1::{HeadStorage, RequestHead, Version};
 
 use crate::access_log::{AccessRecord, LogWriter};
 use crate::exchange::{Failure, Flags};
 use crate::shared::{BackendState, EndpointState, RouteStats, WorkerCell};
-use fairlead_balance::Micros;
 
 /// Fields of a request that the access log wants, copied while the head is at hand.
 const TEXTS: usize = 6;

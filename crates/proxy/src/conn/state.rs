@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fairlead_balance::InFlight;
+use fairlead_balance::{InFlight, Micros};
 use fairlead_http1::{BodyReader, Delivery, Framing, HeadCursor, Limits, Method, RequestContext, Version};
 
 use super::buffer::Buffer;
@@ -20,7 +20,6 @@ use crate::exchange::{AttemptId, Exchange, MAX_ATTEMPTS};
 use crate::shared::EndpointState;
 use crate::timer::{Alarm, NEVER};
 use crate::worker::slab::Key;
-use fairlead_balance::Micros;
 
 /// A slab's value.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! The machine itself; its laws stand at the head of the [module](super).
 
+use fairlead_balance::Micros;
+
 use super::{
     AttemptId, Death, DialError, Driver, Event, Failure, Flags, MAX_ATTEMPTS, Opened, Peer, Plan, Report,
     Retry, Step, Want,
 };
 use crate::timer::NEVER;
-use fairlead_balance::Micros;
 
 /// A dial without an answer yet.
 #[derive(Clone, Copy, Debug)]

@@ -13,9 +13,9 @@
 //!    body; after the client left, the deadline passed or an attempt timed out.
 //! 4. Endpoints that were tried are excluded. Only where none is left and the last failure was that of a pooled
 //!    connection, the same Endpoint is dialled once: its connection was stale, it need not be.
-//! 5. A dial without an answer after [`Plan::hedge_after`] (200 ms) is a failure of its Endpoint at that moment and is hedged by a
-//!    dial to another one, if the budget allows. The first to connect carries the request; the others finish into the
-//!    pool or fail by themselves.
+//! 5. A dial without an answer after [`Plan::hedge_after`] (200 ms) is a failure of its Endpoint at that moment and is
+//!    hedged by a dial to another one, if the budget allows. The first to connect carries the request; the others
+//!    finish into the pool or fail by themselves.
 //! 6. A request that cannot be repeated once sent takes a pooled connection only if that was idle for less than
 //!    a second ([`Want::Fresh`]); an attempt after a failed one always dials.
 //! 7. An Endpoint's failed dial is counted once, however often the machine learns of it.
@@ -28,8 +28,9 @@ mod tests;
 pub(crate) use flags::{Failure, Flags};
 pub(crate) use machine::Exchange;
 
-use crate::shared::EndpointSlot;
 use fairlead_balance::Micros;
+
+use crate::shared::EndpointSlot;
 
 /// Endpoints that one request may try.
 pub(crate) const MAX_ATTEMPTS: usize = 3;

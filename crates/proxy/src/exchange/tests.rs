@@ -1,11 +1,12 @@
 //! The laws of an Exchange over a mock driver, in virtual time: a test for each sentence.
 
+use fairlead_balance::Micros;
+
 use super::{
     AttemptId, Death, DialError, Driver, Event, Exchange, Failure, Flags, Opened, Peer, Plan, Report, Retry,
     Step, Want,
 };
 use crate::timer::NEVER;
-use fairlead_balance::Micros;
 
 const GET: Plan = Plan {
     idempotent: true,

@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fairlead_balance::Rng;
+use fairlead_balance::{Micros, Rng};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 
@@ -21,7 +21,6 @@ use crate::conn::socket::Socket;
 use crate::conn::state::{Conn, Down};
 use crate::shared::{ListenSocket, WorkerMessage};
 use crate::timer::Alarm;
-use fairlead_balance::Micros;
 
 /// How long accepting pauses when there is no descriptor.
 const PAUSE: Micros = Micros(100_000);

@@ -10,12 +10,11 @@
 
 use std::sync::Arc;
 
-use fairlead_balance::{Balancer, Dialable, Reason, Rng, WeightedTargets};
+use fairlead_balance::{Balancer, Dialable, Micros, Reason, Rng, WeightedTargets};
 
 use super::{Balancing, Choosing, Worker};
 use crate::conn::state::{Conn, Role};
 use crate::shared::{BackendSlot, EndpointSlot, EndpointState, Root, RuleAction};
-use fairlead_balance::Micros;
 
 /// Idle connections of an Endpoint that leaves are closed within this time.
 const SPREAD: Micros = Micros(1_000_000);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fairlead_balance::Micros;
 use fairlead_http1::{Field, Forwarded, HeadStorage, RequestContext, RequestEdits, RequestHead, Scheme};
 use fairlead_route::{HeaderLookup, Normalised, RequestView, normalise_path};
 
@@ -12,7 +13,6 @@ use crate::conn::state::{Active, Conn, Flow, Phase};
 use crate::exchange::{Exchange, Failure, Flags, Plan};
 use crate::shared::{BackendState, Destination, RuleAction};
 use crate::timer::NEVER;
-use fairlead_balance::Micros;
 
 /// A head's fields, as the routing table asks for them.
 struct Fields<'a> {

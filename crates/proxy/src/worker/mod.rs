@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fairlead_balance::{Balancer, RepeatBudget, Rng, SplitMix64, WeightedTargets};
+use fairlead_balance::{Balancer, Micros, RepeatBudget, Rng, SplitMix64, WeightedTargets};
 use fairlead_http1::{HeadStorage, Limits};
 use mio::{Events, Poll, Token, Waker};
 
@@ -33,7 +33,6 @@ use crate::pool::Pools;
 use crate::shared::{BindTable, Phase, Root, Shared, WorkerCell};
 use crate::timer::Wheel;
 use accept::Listening;
-use fairlead_balance::Micros;
 use slab::{Key, Slab};
 
 const WAKER: Token = Token(usize::MAX);

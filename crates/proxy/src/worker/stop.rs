@@ -6,11 +6,12 @@
 //!    loop ends with its last client connection, at the latest at the deadline.
 //! 3. Stopped: the loop ends at once.
 
+use fairlead_balance::Micros;
+
 use super::Worker;
 use super::slab::Key;
 use crate::conn::state::{Conn, Phase as ConnPhase};
 use crate::shared::Phase;
-use fairlead_balance::Micros;
 
 impl Worker {
     /// Notices a new phase.

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use fairlead_balance::{Failure as LoadFailure, Reason};
+use fairlead_balance::{Failure as LoadFailure, Micros, Reason};
 use mio::net::TcpStream;
 
 use super::Worker;
@@ -20,7 +20,6 @@ use crate::exchange::{AttemptId, Death, DialError, Driver, Event, Opened, Peer, 
 use crate::pool::Fingerprint;
 use crate::shared::EndpointState;
 use crate::timer::{Alarm, NEVER};
-use fairlead_balance::Micros;
 
 /// A request that must not be repeated takes a pooled connection only if it was idle for less.
 const FRESH: Micros = Micros(1_000_000);
