@@ -2,6 +2,7 @@
 //! verdict over generated messages. Severe and ambiguous requests are never accepted.
 //!
 //! The cases are read where cargo keeps the published crate; nothing of them is copied here.
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
 
 #[path = "common/generate.rs"]
 mod generate;

@@ -1,0 +1,3 @@
+//! What is fuzzed; the programs in `fuzz_targets` only pass bytes on.
+
+pub mod targets;
