@@ -28,7 +28,7 @@ watch the Gateway API.
   Rolling restart of 10 Pods, one at a time; the Pods serve on for 2 s after SIGTERM, or exit at once. Outage: the
   API server is killed for 20 s, and 3 s into it 2 of 10 Pods lose their sandbox, or their packets are dropped.
 * **Lag**: 1,500 GET/s on 16 connections during a rolling restart; from the EndpointSlice event, as a watch of the
-  benchmark's own received it, to the last request sent to a terminating Pod and to the first answer of a new one.
+  benchmark's own received it, to the last request that a terminating Pod answered and the first that a new one did, both by the time of sending.
   Negative: the peer knew before the benchmark did. Each Pod gets a request every 7 ms, which bounds the resolution.
 * **New routes**: 200 HTTPRoutes, one per 50 ms; each host is asked every 5 ms from the moment at which the API
   server accepted the route; milliseconds to the first 200.
@@ -85,7 +85,7 @@ def tables(figures: Figures, machine: str) -> str:
         "restart at once": "rolling restart, Pods exit at once: failed",
         "outage, sandboxes lost": "API server away 20 s, 2 Pods lose their sandbox: failed",
         "outage, packets dropped": "API server away 20 s, packets of 2 Pods dropped: failed",
-        "lags": "ms, median / worst: last request to a terminating Pod; first answer of a new Pod",
+        "lags": "ms, median / worst: last request to a terminating Pod; first request to a new Pod",
         "routes": "200 new routes, ms until 200: mean / worst, answers other than 404 before",
         "memory": "MiB of all processes: before / with 1,000 routes and Services of 10 endpoints",
     }

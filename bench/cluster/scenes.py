@@ -119,15 +119,13 @@ def lags(peer: Peer, namespace: Namespace) -> Lags:
         result = load.stop()
         terminating, ready = _transitions(watch.events)
     sent: dict[str, list[float]] = {}
-    done: dict[str, list[float]] = {}
     for record in result.records:
         if record.ok:
             sent.setdefault(record.pod, []).append(record.sent)
-            done.setdefault(record.pod, []).append(record.done)
     return Lags(
         last_to_terminating=[(max(sent[pod]) - at) * 1000 for pod, at in terminating.items() if pod in sent],
-        first_to_ready=[(min(done[pod]) - at) * 1000 for pod, at in ready.items() if pod in done],
-        never_used=sum(pod not in done for pod in ready),
+        first_to_ready=[(min(sent[pod]) - at) * 1000 for pod, at in ready.items() if pod in sent],
+        never_used=sum(pod not in sent for pod in ready),
     )
 
 
