@@ -18,9 +18,7 @@ def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
 
     as_json = not sys.stderr.isatty() if json is None else json
     numeric = logging.getLevelNamesMapping()[level.upper()]
-    renderer: Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
-    )
+    renderer: Processor = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
