@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMPS := .make
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help run test check build fmt lint bench bench-cluster cluster clean
+.PHONY: help run test check build fmt lint bench bench-cluster cluster requirements clean
 
 help:
 	@sed -n 's/^#   //p' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ lint: build
 # The cluster's programs, where this machine allows a cluster at all; the reason why not is told and counted.
 cluster: $(STAMPS)/deps
 	@cluster/build || echo "the cluster's part will be counted as not run"
+
+# CPU per request beside nginx and HAProxy, in a network namespace of its own.
+bench: build
+	@$(BIN)/python -m bench
 
 bench-cluster: build cluster
 	@$(BIN)/python -m bench.cluster
