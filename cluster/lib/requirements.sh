@@ -5,7 +5,7 @@
 needed_to_build=(python3:python3)
 needed_to_run=(
   runc:runc /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables
-  ip:iproute2 openssl:openssl curl:curl nsenter:util-linux setsid:util-linux mount:mount
+  ip:iproute2 pgrep:procps openssl:openssl curl:curl nsenter:util-linux setsid:util-linux mount:mount
 )
 
 require_root() {

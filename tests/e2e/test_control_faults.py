@@ -142,3 +142,22 @@ def test_without_any_configuration_it_is_not_ready(cluster: Cluster, tmp_path: P
         assert readyz() == 503
     finally:
         fairlead.stop()
+
+
+def test_a_stop_finishes_what_it_took(cluster: Cluster, namespace: Namespace, tmp_path: Path) -> None:
+    fairlead = Fairlead(cluster, tmp_path)
+    fairlead.start()
+    namespace.apply(manifests.gateway())
+    plan = serve(cluster, namespace, namespace.programmed_address())
+    plan.path = "/?delay=50ms"  # so that requests are on their way at any moment
+    with cluster.load(plan) as load:
+        time.sleep(1)
+        stopped_at = time.monotonic()
+        fairlead.stop()
+        result = load.stop()
+    print(fairlead.tail())
+    # The grace time is 1 s: whoever comes within it is served as ever.
+    early = result.where(lambda record: record.due < stopped_at + 0.8)
+    assert not early.failed, early.describe()
+    # Later ones find nobody; none was accepted and then dropped.
+    assert {record.error for record in result.failed} <= {"connect"}, result.describe()

@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.harness import manifests
 from tests.e2e.harness.client import Plan
 from tests.e2e.harness.cluster import Cluster, Namespace
+from tests.e2e.harness.fairlead import Fairlead
 from tests.e2e.harness.waiting import eventually
 
 pytestmark = pytest.mark.cluster
@@ -24,7 +25,9 @@ def pods_that_answer(cluster: Cluster, address: str, requests: int = 200) -> set
     return set(result.per_pod())
 
 
-def test_scale_3_7_2_0_4_is_followed(cluster: Cluster, namespace: Namespace, gateway: str) -> None:
+def test_scale_3_7_2_0_4_is_followed(
+    cluster: Cluster, namespace: Namespace, fairlead: Fairlead, gateway: str
+) -> None:
     namespace.apply(
         manifests.deployment("echo", 3), manifests.service("echo"), manifests.http_route("echo", HOST, "echo")
     )
@@ -51,6 +54,9 @@ def test_scale_3_7_2_0_4_is_followed(cluster: Cluster, namespace: Namespace, gat
         ready = {pod.name for pod in namespace.wait_for_pods("echo", 4)}
         eventually("exactly the ready Pods answer", lambda: pods_that_answer(cluster, gateway) == ready)
         result = load.stop()
+    seen = fairlead.get("endpoints", f"--namespace={namespace.name}")
+    assert all(name in seen for name in ready), seen
+    assert gateway in fairlead.get("gateways", f"--namespace={namespace.name}")
 
     while_some = result.where(lambda record: record.done < to_none or record.due > some_again)
     assert not while_some.failed, while_some.describe()

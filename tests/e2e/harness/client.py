@@ -67,7 +67,10 @@ class Record(msgspec.Struct, array_like=True):
     """0 when there was no answer."""
     pod: str = ""
     error: str = ""
-    """connect, closed, reset or timeout; empty when an answer came, whatever its status."""
+    """connect, closed, reset, timeout, or unsent: the load ended while it still waited for a connection.
+
+    Empty when an answer came, whatever its status.
+    """
 
     @property
     def ok(self) -> bool:
@@ -232,12 +235,21 @@ class Load:
             self._next_due(self.loop.time())
 
     def stop(self) -> None:
-        """No more requests; what is on its way is waited for."""
-        self.stopping = True
+        """No new requests; those that are due already are still sent, for as long as one may take."""
+        if not self.stopping:
+            self.stopping = True
+            self.loop.call_later(self.plan.timeout, self._give_up_waiting)
+            self._end_if_done()
+
+    def _give_up_waiting(self) -> None:
+        for record in self.waiting:
+            record.error, record.done = "unsent", time.monotonic()
+        self.open_requests -= len(self.waiting)
+        self.waiting.clear()
         self._end_if_done()
 
     def _end_if_done(self) -> None:
-        if self.stopping and self.open_requests <= len(self.waiting):
+        if self.stopping and not self.open_requests:
             self.over.set()
 
     def finished(self, connection: Connection, record: Record) -> None:
@@ -248,7 +260,7 @@ class Load:
         if self.plan.rate is None:
             # From the loop, not from here: answers that come at once must not deepen the stack.
             self.loop.call_soon(self._next_of, connection)
-        elif self.waiting and not self.stopping:
+        elif self.waiting:
             connection.send(self.waiting.popleft())
         else:
             self.idle.append(connection)
@@ -284,12 +296,12 @@ class Load:
 
 
 async def run(plan: Plan) -> list[Record]:
-    """Runs the plan to its end; records of requests that never left their queue are dropped."""
+    """Runs the plan to its end."""
     load = Load(plan)
     load.loop.add_signal_handler(signal.SIGTERM, load.stop)
     load.start()
     await load.over.wait()
-    return [record for record in load.records if record.done]
+    return load.records
 
 
 def main() -> int:

@@ -89,7 +89,7 @@ class Load:
 
     def wait(self) -> Result:
         """Waits for the end of the plan and returns all records."""
-        code = self._process.wait(timeout=self._plan.seconds + self._plan.timeout + 10)
+        code = self._process.wait(timeout=self._plan.seconds + 2 * self._plan.timeout + 10)
         assert code == 0, f"the load client ended with {code}"
         assert self._started, "the load client never had an answer"
         return Result(msgspec.json.decode(self._out.read_bytes(), type=list[Record]))
