@@ -1,6 +1,7 @@
 """Ratios come from pairs, and the better peer is the one that is harder to beat."""
 
 import csv
+from pathlib import Path
 
 import pytest
 from bench.cases import CASES, servers
@@ -50,7 +51,7 @@ def test_servers_are_all_different() -> None:
         assert all(1 <= int(part) <= 250 for host, _ in found for part in host.split(".")[3:])
 
 
-def test_a_report_holds_every_case_and_what_is_missing(tmp_path) -> None:
+def test_a_report_holds_every_case_and_what_is_missing(tmp_path: Path) -> None:
     results = Results(
         machine="2 cores",
         versions={"nginx": "1.22"},

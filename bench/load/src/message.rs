@@ -9,19 +9,17 @@ const SMALL_BODY: usize = 100;
 const LENGTH: &[u8] = b"content-length:";
 const END: &[u8] = b"\r\n\r\n";
 
-/// A request of about 420 bytes: what a browser sends at least, and six fields more.
+/// A request of about 420 bytes: the host and six fields more.
 pub(crate) fn request(host: &str, path: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\n\
          host: {host}\r\n\
          user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
          accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-         accept-language: en-US,en;q=0.5\r\n\
-         accept-encoding: gzip, deflate\r\n\
-         referer: http://{host}/from/here\r\n\
-         cookie: session=6d1f7f0c5e7b4b0e9f6f; theme=light\r\n\
-         x-request-tag: 0123456789abcdef0123456789abcdef\r\n\
-         cache-control: no-cache\r\n\r\n"
+         accept-language: en-GB,en;q=0.7,de;q=0.3\r\n\
+         accept-encoding: gzip, deflate, br, zstd\r\n\
+         cookie: session=6d1f7f0c5e7b4b0e9f6f8a7b6c5d4e3f; theme=light; seen=1; lang=en-GB; tz=UTC\r\n\
+         x-request-tag: 0123456789abcdef0123456789abcdef\r\n\r\n"
     )
     .into_bytes()
 }

@@ -1,0 +1,126 @@
+//! What a request may cost, where no busy machine can blur it: no heap allocation.
+//!
+//! Every thread of this process is counted, so clients and backends keep to fixed buffers while they are.
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
+
+#[expect(dead_code, unused_imports, reason = "shared with the tests of the data path, which use all of it")]
+#[path = "../data_path/support/mod.rs"]
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::Ordering;
+
+use fairlead_counting_alloc::{Counting, allocations};
+use support::{Backend, Proxy};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const CONNECTIONS: usize = 64;
+const WARM_UP: usize = 300;
+const ROUNDS: usize = 200;
+const WINDOWS: usize = 20;
+
+/// Answers each read that ends a head, without allocating.
+fn answer_all(mut stream: TcpStream, answer: &[u8]) {
+    let mut buffer = [0; 8 << 10];
+    let mut held = 0;
+    while let Ok(count @ 1..) = stream.read(&mut buffer[held..]) {
+        held += count;
+        // A request here is a head, or a head whose body of one byte is an end of line.
+        if buffer[..held].ends_with(b"\r\n\r\n") || buffer[..held].ends_with(b"\r\n\r\n\n") {
+            held = 0;
+            if stream.write_all(answer).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// All connections at once ask and are answered, again and again.
+struct Clients {
+    streams: Vec<TcpStream>,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Clients {
+    fn connect(proxy: &Proxy, request: &str, answer_length: usize) -> Self {
+        let connect = |_| {
+            let stream = TcpStream::connect(proxy.address).unwrap();
+            stream.set_nodelay(true).unwrap();
+            stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+            stream
+        };
+        Self {
+            streams: (0..CONNECTIONS).map(connect).collect(),
+            request: request.as_bytes().to_vec(),
+            answer: vec![0; answer_length],
+        }
+    }
+
+    fn rounds(&mut self, count: usize) {
+        for _ in 0..count {
+            for stream in &mut self.streams {
+                stream.write_all(&self.request).unwrap();
+            }
+            for stream in &mut self.streams {
+                stream.read_exact(&mut self.answer).unwrap();
+                assert!(
+                    self.answer.starts_with(b"HTTP/1.1 200 "),
+                    "{}",
+                    String::from_utf8_lossy(&self.answer)
+                );
+                assert!(self.answer.ends_with(b"x"));
+            }
+        }
+    }
+}
+
+fn allocations_while_saturated(request: &str, answer: &[u8]) -> u64 {
+    let answer: &'static [u8] = answer.to_vec().leak();
+    let backends: Vec<_> =
+        (0..4).map(|_| Backend::raw(move |stream, _| answer_all(stream, answer))).collect();
+    let proxy = Proxy::start(&backends.iter().collect::<Vec<_>>());
+    // The proxy passes the answer on as it is; this is checked by the answer's last byte.
+    let mut clients = Clients::connect(&proxy, request, answer.len());
+    clients.rounds(WARM_UP);
+    let dialled =
+        || backends.iter().map(|backend| backend.connections.load(Ordering::Relaxed)).sum::<usize>();
+    // A dial allocates (and so does the backend's thread for it, a moment later), and how requests spread over the endpoints is drawn: a round may need more connections to
+    // one of them than any before.
+    let steady = (0..WINDOWS).find_map(|_| {
+        let dialled_before = dialled();
+        clients.rounds(ROUNDS);
+        let before = allocations();
+        clients.rounds(ROUNDS);
+        let count = allocations() - before;
+        (dialled() == dialled_before).then_some(count)
+    });
+    drop(clients);
+    proxy.finish();
+    steady.expect("a time without a dial")
+}
+
+fn answer(body: usize) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 200 OK\r\nserver: test\r\ncontent-length: {body}\r\n\r\n").into_bytes();
+    bytes.resize(bytes.len() + body, b'x');
+    bytes
+}
+
+/// One test for all shapes: the count is the process's, so two must not run at once.
+#[test]
+fn a_request_in_steady_state_allocates_nothing() {
+    let fields = "host: app.test\r\nuser-agent: test\r\naccept: */*\r\ncookie: a=b\r\nx-tag: 1";
+    let get = format!("GET /some/path?q=1 HTTP/1.1\r\n{fields}\r\n\r\n");
+    let post = format!("POST /up HTTP/1.1\r\n{fields}\r\ncontent-length: 1\r\n\r\n\n");
+    for (name, request, body) in
+        [("GET, 100 B", &get, 100), ("GET, 16 KiB", &get, 16 << 10), ("POST, 100 B", &post, 100)]
+    {
+        let count = allocations_while_saturated(request, &answer(body));
+        let requests = ROUNDS as u64 * CONNECTIONS as u64;
+        // What is left comes with time, not with requests: a slot of the timer wheel that is used for the first time.
+        assert!(count * 1_000 < requests, "{name}: {count} allocations in {requests} requests");
+    }
+}
