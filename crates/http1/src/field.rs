@@ -175,17 +175,24 @@ fn is_forwarding(name: &[u8]) -> bool {
     begins(b"x-forwarded-") || begins(b"x-envoy-")
 }
 
-/// Whether the letters and digits of a name that is not one of the two spell `content-length` or `transfer-encoding`
-/// all the same. Underscores have been refused before; here it is `Transfer--Encoding` and `~Content.Length`.
+/// Whether a name that is neither of the two could be taken for `content-length` or `transfer-encoding` all the same:
+/// at least as long, and its letters and digits spell that name or its beginning, whatever stands for the hyphen.
+/// Underscores have been refused before; here it is `Transfer--Encoding`, `~Content.Length`, `Content-Lengt!`.
 fn is_lookalike(name: &[u8]) -> bool {
-    const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+    const FRAMING: [(&[u8], &[u8]); 2] = [(b"content", b"length"), (b"transfer", b"encoding")];
     // What nearly all names fail: long enough, and the first letter.
-    if name.len() < FRAMING[0].len() || matches!(name[0] | 0x20, b'a'..=b'b' | b'd'..=b's' | b'u'..=b'z') {
+    if name.len() < 14 || matches!(name[0] | 0x20, b'a'..=b'b' | b'd'..=b's' | b'u'..=b'z') {
         return false;
     }
-    FRAMING.iter().any(|framing| {
-        let spelt = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
-        name.len() >= framing.len() && spelt.eq(framing.iter().copied().filter(|&byte| byte != b'-'))
+    FRAMING.iter().any(|&(first, second)| {
+        let spells = |hyphen: Option<usize>| {
+            let mut expected = first.iter().chain(second);
+            let spelt = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).enumerate();
+            let mut spelt = spelt.filter(|&(at, _)| Some(at) != hyphen).map(|(_, byte)| byte).peekable();
+            spelt.peek().is_some()
+                && spelt.all(|byte| expected.next().is_some_and(|known| byte.eq_ignore_ascii_case(known)))
+        };
+        name.len() > first.len() + second.len() && (spells(None) || spells(Some(first.len())))
     })
 }
 

@@ -89,11 +89,16 @@ pub(crate) fn judge(bytes: &[u8]) -> Option<Verdict> {
 }
 
 fn is_lookalike(name: &str) -> bool {
-    ["content-length", "transfer-encoding"].iter().any(|known| {
-        let spelt: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-        name.len() >= known.len()
-            && !name.eq_ignore_ascii_case(known)
-            && spelt.eq_ignore_ascii_case(&known.replace('-', ""))
+    let spelt: String =
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    [("content-length", 7), ("transfer-encoding", 8)].iter().any(|&(known, hyphen)| {
+        let plain = known.replace('-', "");
+        let mut without = spelt.clone();
+        if spelt.len() > hyphen {
+            without.remove(hyphen);
+        }
+        let begins = [spelt.as_str(), &without].iter().any(|text| plain.starts_with(text));
+        name.len() >= known.len() && !name.eq_ignore_ascii_case(known) && !spelt.is_empty() && begins
     })
 }
 
