@@ -65,13 +65,19 @@ def upserts(*items: Encoded) -> Delta:
 
 
 class ModelProxy:
-    """Keeps what the frames say; `refuses` are hashes of versions that it cannot use."""
+    """Keeps what the frames say.
+
+    `refuses` are hashes of versions that it cannot use yet; one that is taken off the set is used from the next
+    update on, without being sent again.
+    """
 
     def __init__(self, *, scope: str = "", refuses: Iterable[str] = ()) -> None:
         self.scope = scope
         self.refuses = set(refuses)
         self.bodies: dict[Key, bytes] = {}
+        self.rejected: dict[Key, Rejection] = {}
         self.position: Position | None = None
+        self._waiting: dict[Key, bytes] = {}
         self.updates: list[Update] = []
         self._parts: list[Update] = []
 
@@ -97,7 +103,9 @@ class ModelProxy:
         return self._apply(parts)
 
     def _apply(self, parts: list[Update]) -> Ack:
-        rejected: list[Rejection] = []
+        if parts[0].full:
+            self.rejected.clear()
+            self._waiting.clear()
         named: set[Key] = set()
         for part in parts:
             for item in part.upserts:
@@ -107,15 +115,16 @@ class ModelProxy:
                     assert part.full, "a version may be kept only in a full update"
                     assert content_hash(self.bodies[key]) == item.hash
                 elif item.hash in self.refuses:
-                    rejected.append(_rejection(key, "Refused"))
+                    self._reject(key, "Refused")
+                    self._waiting[key] = item.body
                 else:
                     assert content_hash(item.body) == item.hash
-                    self.bodies[key] = item.body
+                    self._use(key, item.body)
             for delta in part.endpoints:
                 key = Key(Kind.ENDPOINTS, delta.name)
                 held = self.bodies.get(key)
                 if held is None or content_hash(held) != delta.base:
-                    rejected.append(_rejection(key, "StaleBase"))
+                    self._reject(key, "StaleBase")
                     continue
                 resource = decode_resource(Kind.ENDPOINTS, held)
                 assert isinstance(resource, Endpoints)
@@ -125,15 +134,27 @@ class ModelProxy:
                     by_id.pop(gone, None)
                 body = encode_resource(endpoints(*by_id.values()))
                 assert content_hash(body) == delta.hash
-                self.bodies[key] = body
+                self._use(key, body)
         for part in parts:
             for removal in part.removals:
-                self.bodies.pop(Key(removal.kind, removal.name), None)
+                key = Key(removal.kind, removal.name)
+                self.bodies.pop(key, None)
+                self.rejected.pop(key, None)
+                self._waiting.pop(key, None)
         if parts[0].full:
             self.bodies = {key: body for key, body in self.bodies.items() if key in named}
+        for key, body in list(self._waiting.items()):
+            if content_hash(body) not in self.refuses:
+                self._use(key, body)
         self.position = parts[0].position
-        return Ack(position=parts[0].position, rejected=tuple(rejected))
+        return Ack(position=parts[0].position, rejected=tuple(self.rejected.values()))
 
+    def _use(self, key: Key, body: bytes) -> None:
+        self.bodies[key] = body
+        self.rejected.pop(key, None)
+        self._waiting.pop(key, None)
 
-def _rejection(key: Key, reason: str) -> Rejection:
-    return Rejection(kind=key.kind, name=key.name, reason=reason, message="the model refuses it")
+    def _reject(self, key: Key, reason: str) -> None:
+        self.rejected[key] = Rejection(
+            kind=key.kind, name=key.name, reason=reason, message="the model refuses it"
+        )

@@ -72,6 +72,7 @@ def names(update: Update) -> set[str]:
 A = encoded(Kind.ROUTE, "a", route("a"))
 A2 = encoded(Kind.ROUTE, "a", route("a", padding=1))
 B = encoded(Kind.ROUTE, "b", route("b"))
+B2 = encoded(Kind.ROUTE, "b", route("b", padding=1))
 
 
 def whole(name: str, *pods: str) -> Encoded:
@@ -224,6 +225,27 @@ def test_a_refused_resource_is_told_and_not_sent_again_until_it_changes() -> Non
     *_, adopted = session.take_events()
     assert isinstance(adopted, Adopted)
     assert adopted.rejected == ()
+
+
+def test_a_rejection_lasts_until_the_proxy_stops_to_name_it() -> None:
+    store, proxy = opened(A, B), ModelProxy(refuses=[A.hash])
+    session = connected(store, proxy)
+    exchange(session, proxy)
+    session.take_events()
+    change(store, session, upserts(B2))
+    exchange(session, proxy)
+    *_, adopted = session.take_events()
+    assert isinstance(adopted, Adopted)
+    assert [item.name for item in adopted.rejected] == ["a"], "the ack of another change names it still"
+    proxy.refuses.clear()
+    change(store, session, upserts(B))
+    exchange(session, proxy)
+    *_, adopted = session.take_events()
+    assert isinstance(adopted, Adopted)
+    assert adopted.rejected == ()
+    assert proxy.bodies[A.key] == A.body
+    change(store, session, upserts(A))
+    assert session.poll() is None, "what has healed is served and not sent again"
 
 
 def test_a_refused_resource_that_goes_is_removed_with_its_last_good_version() -> None:

@@ -179,7 +179,8 @@ pub struct Rejection {
 pub struct Ack {
     /// What was adopted.
     pub position: Position,
-    /// What was refused on the way.
+    /// All that is refused at `position`, whichever update brought it: it replaces what an earlier ack said. A refusal
+    /// ends without another version where what it lacked has come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<Rejection>,
     #[doc(hidden)]

@@ -103,6 +103,8 @@ class Ack(_Frame, frozen=True, kw_only=True, tag="ack", tag_field="type"):
 
     position: Position
     rejected: tuple[Rejection, ...] = ()
+    """All that the proxy refuses at `position`, whichever update brought it: it replaces what an earlier ack
+    said. A rejection ends without another version where what the resource lacked has come."""
 
 
 class BindFact(_Frame, frozen=True, kw_only=True):

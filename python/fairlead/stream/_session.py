@@ -7,7 +7,8 @@ Laws:
 3. At most one update is un-acked.
 4. What the proxy refused is not sent again until it changes; a refused change of Endpoints, or a version
    that it says it has but cannot keep, is answered with the whole.
-5. A tentative resource replaces nothing that the proxy brought along (design: contract, rule 4).
+5. An ack carries all that is refused: what it no longer names has healed, and the version sent last serves.
+6. A tentative resource replaces nothing that the proxy brought along (design: contract, rule 4).
 """
 
 from collections.abc import Iterable, Iterator
@@ -185,13 +186,14 @@ class Session:
         if sent is None or ack.position != sent.position:
             raise ProtocolError(f"an ack of {ack.position}, which is not awaited")
         self._in_flight = None
+        before, self._refused = self._refused, {}
         for rejection in ack.rejected:
             key = Key(rejection.kind, rejection.name)
             if key in sent.kept:
                 self._known.pop(key, None)
                 self._dirty.add(key)
                 continue
-            version = self._known.get(key)
+            version = before[key][0] if key in before else self._known.get(key)
             if version is None:
                 continue
             self._known[key] = ""  # some version, if any
@@ -199,6 +201,9 @@ class Session:
                 self._dirty.add(key)
             else:
                 self._refused[key] = (version, rejection)
+        for key, (version, _) in before.items():
+            if key not in self._refused and self._known.get(key) == "":
+                self._known[key] = version
         self._adopt(ack.position)
 
     def _adopt(self, position: Position) -> None:

@@ -19,6 +19,7 @@ use crate::shared::Root;
 pub(super) struct Waiting {
     pub(super) generation: u64,
     pub(super) position: Position,
+    /// All that is refused with it.
     pub(super) rejected: Vec<Rejection>,
     pub(super) event_ms: Option<i64>,
     pub(super) received: Micros,

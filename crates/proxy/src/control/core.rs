@@ -5,7 +5,7 @@
 //!    by one, and then their last good version stays.
 //! 2. A `full` transaction deletes what it does not name.
 //! 3. A Route with a target whose Backend is not held keeps its last good version until the Backend comes; a Route
-//!    without one is taken, and that target's share is answered 500. Both are reported.
+//!    without one is taken, and that target's share is answered 500. Both are reported for as long as it lasts.
 //! 4. The cost is that of what changed, whatever else is held.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use super::actions::Actions;
 use super::backends::Backends;
 use super::held::{Content, Saved, Version};
+use super::refusals::Refusals;
 use super::routing::Routing;
 use super::transaction::{ContractError, Transaction};
 use crate::config::TimeoutsConfig;
@@ -29,7 +30,10 @@ use crate::shared::{BindTable, Changed, Root};
 pub(crate) struct Commit {
     pub(crate) root: Root,
     pub(crate) position: Position,
+    /// What this transaction brought about.
     pub(crate) rejected: Vec<Rejection>,
+    /// All that is refused from now on, whichever transaction brought it.
+    pub(crate) in_force: Vec<Rejection>,
     /// Unix time in milliseconds of the oldest endpoint event in it.
     pub(crate) event_ms: Option<i64>,
     /// [`Core::wanted_binds`] differs from before.
@@ -44,6 +48,7 @@ pub(crate) struct Core {
     open: Option<Transaction>,
     /// Versions of Routes that wait for a Backend, while an older one serves.
     waiting: BTreeMap<Arc<str>, (Version, Route)>,
+    refusals: Refusals,
     position: Option<Position>,
     generation: u64,
     binds: FxHashMap<SocketAddr, Arc<BindTable>>,
@@ -58,6 +63,7 @@ impl Core {
             routing: Routing::new(Actions::new(workers, timeouts)),
             open: None,
             waiting: BTreeMap::new(),
+            refusals: Refusals::default(),
             position: None,
             generation: 0,
             binds: FxHashMap::default(),
@@ -131,13 +137,25 @@ impl Core {
         if transaction.full {
             let unnamed: Vec<Key> = self.keys().into_iter().filter(|key| !transaction.names(key)).collect();
             transaction.removals.extend(unnamed);
+            self.refusals.clear();
         }
+        for (kind, name) in std::mem::take(&mut transaction.unknown_removals) {
+            self.refusals.lift(&kind, &name);
+        }
+        let mut came = false;
+        let mut went = transaction.full;
         for key in std::mem::take(&mut transaction.kept) {
             let rejected = transaction
                 .rejected
                 .iter()
                 .any(|each| *each.name == *key.name && *each.kind == *key.kind.as_str());
-            if !rejected && !self.is_held(&key) {
+            if rejected {
+                continue;
+            }
+            if key.kind == Kind::Route {
+                self.waiting.remove(&key.name);
+            }
+            if !self.is_held(&key) {
                 transaction.reject(
                     &key,
                     Refusal::new(Reason::BaseMismatch, "no version is held that could be kept"),
@@ -150,6 +168,7 @@ impl Core {
             if transaction.removals.contains(&key) {
                 continue;
             }
+            self.refusals.lift(key.kind.as_str(), &key.name);
             match resource {
                 Resource::Bind(bind) => self.routing.put_bind(&mut self.backends, &key.name, version, bind),
                 Resource::Listener(listener) => {
@@ -158,20 +177,39 @@ impl Core {
                 Resource::Endpoints(endpoints) => {
                     self.backends.put_endpoints(&key.name, version, endpoints, now);
                 }
-                Resource::Backend(backend) => self.backends.put(&key.name, version, backend),
+                Resource::Backend(backend) => {
+                    came = true;
+                    self.backends.put(&key.name, version, backend);
+                }
                 Resource::Route(route) => routes.push((key.name, version, route)),
             }
         }
         for delta in std::mem::take(&mut transaction.deltas) {
             let key = Key::new(Kind::Endpoints, Arc::clone(&delta.name));
-            if let Err(refusal) = self.backends.apply_delta(delta, now) {
-                transaction.reject(&key, refusal);
+            match self.backends.apply_delta(delta, now) {
+                Ok(()) => self.refusals.lift(key.kind.as_str(), &key.name),
+                Err(refusal) => transaction.reject(&key, refusal),
             }
         }
         for key in transaction.removals.iter().rev() {
+            went |= key.kind == Kind::Backend && self.backends.is_held(&key.name);
+            self.refusals.lift(key.kind.as_str(), &key.name);
             self.remove(key);
         }
+        // A refusal of what is removed in the same breath is of no use to anybody.
+        let removals = std::mem::take(&mut transaction.removals);
+        let removed = |each: &Rejection| {
+            Kind::parse(&each.kind).is_some_and(|kind| removals.contains(&Key::new(kind, &*each.name)))
+        };
+        transaction.rejected.retain(|each| !removed(each));
         self.put_routes(routes, &mut transaction);
+        self.refusals.add(&transaction.rejected);
+        if came || went {
+            self.serve_waiting();
+        }
+        if went {
+            self.refuse_dangling(&mut transaction);
+        }
         self.commit(transaction)
     }
 
@@ -181,9 +219,8 @@ impl Core {
             self.waiting.remove(&name);
             let missing = missing_backends(&self.backends, &route);
             if !missing.is_empty() {
-                let message = format!("not held: {}", missing.join(", "));
                 let key = Key::new(Kind::Route, Arc::clone(&name));
-                transaction.reject(&key, Refusal::new(Reason::MissingReference, message));
+                transaction.reject(&key, not_held(&missing));
                 if self.routing.routes().contains_key(&name) {
                     self.waiting.insert(name, (version, route));
                     continue;
@@ -191,6 +228,10 @@ impl Core {
             }
             self.routing.put_route(&mut self.backends, &name, version, route);
         }
+    }
+
+    /// Backends came: what lacked one of them and lacks none now is refused no more.
+    fn serve_waiting(&mut self) {
         let backends = &self.backends;
         let complete =
             |(_, (_, route)): &(&Arc<str>, &(Version, Route))| missing_backends(backends, route).is_empty();
@@ -201,6 +242,28 @@ impl Core {
                 self.routing.put_route(&mut self.backends, &name, version, route);
             }
         }
+        let lacks = |name: &str| {
+            let waiting = self.waiting.get(name).map(|(_, route)| route);
+            let route = waiting.or_else(|| self.routing.routes().get(name).map(|(_, route)| &**route));
+            route.is_some_and(|route| !missing_backends(&self.backends, route).is_empty())
+        };
+        let healed: Vec<Box<str>> =
+            self.refusals.dangling().filter(|name| !lacks(name)).map(Box::from).collect();
+        for name in healed {
+            self.refusals.lift(Kind::Route.as_str(), &name);
+        }
+    }
+
+    /// Backends went, or all is said anew: a Route that is held and lacks one is reported. One pass over all Routes.
+    fn refuse_dangling(&mut self, transaction: &mut Transaction) {
+        let before = transaction.rejected.len();
+        for (name, (_, route)) in self.routing.routes() {
+            let missing = missing_backends(&self.backends, route);
+            if !missing.is_empty() && !self.refusals.contains(Kind::Route, name) {
+                transaction.reject(&Key::new(Kind::Route, Arc::clone(name)), not_held(&missing));
+            }
+        }
+        self.refusals.add(&transaction.rejected[before..]);
     }
 
     fn remove(&mut self, key: &Key) {
@@ -252,6 +315,7 @@ impl Core {
             root,
             position: transaction.position,
             rejected: transaction.rejected,
+            in_force: self.refusals.all(),
             event_ms: transaction.event_ms,
             binds_changed,
         }
@@ -290,4 +354,8 @@ fn missing_backends<'a>(backends: &Backends, route: &'a Route) -> Vec<&'a str> {
     let targets = route.rules.iter().flat_map(|rule| &rule.targets);
     let named: BTreeSet<&str> = targets.filter_map(|target| target.backend.as_deref()).collect();
     named.into_iter().filter(|name| !backends.is_held(name)).collect()
+}
+
+fn not_held(missing: &[&str]) -> Refusal {
+    Refusal::new(Reason::MissingReference, format!("not held: {}", missing.join(", ")))
 }

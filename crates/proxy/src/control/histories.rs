@@ -6,7 +6,7 @@ use fairlead_balance::Micros;
 use fairlead_route::RequestView;
 use proptest::prelude::*;
 
-use super::core::Core;
+use super::core::{Commit, Core};
 use super::last_good;
 use super::world::{NoHeaders, Sent, attached, backend, bind_at, core, endpoints, listener_of};
 use crate::shared::{Destination, Root};
@@ -136,12 +136,12 @@ fn labels(root: &Root) -> Vec<String> {
     labels
 }
 
-fn restarted(core: &Core) -> (Core, Root) {
+fn restarted(core: &Core) -> (Core, Commit) {
     let file = last_good::encode(core.position().unwrap(), &core.saved(), 0);
     let read = last_good::decode(&file).unwrap();
     let mut again = self::core();
     let commit = again.take(read.update().unwrap(), Micros(1)).unwrap().unwrap();
-    (again, commit.root)
+    (again, commit)
 }
 
 proptest! {
@@ -154,8 +154,13 @@ proptest! {
         for (step, change) in changes.iter().enumerate() {
             last = Some(sent(change, step).apply(&mut core, step as u64 + 1));
         }
-        let root = last.unwrap().root;
+        let last = last.unwrap();
         let (again, fresh) = restarted(&core);
+        for refused in &fresh.in_force {
+            let known = last.in_force.iter().any(|each| (&each.kind, &each.name) == (&refused.kind, &refused.name));
+            prop_assert!(known, "{refused:?} is refused after a restart only");
+        }
+        let (root, fresh) = (last.root, fresh.root);
         prop_assert_eq!(served(&root), served(&fresh));
         prop_assert_eq!(labels(&root), labels(&fresh));
         prop_assert_eq!(core.have(), again.have());
@@ -169,7 +174,9 @@ proptest! {
         for (step, change) in changes.iter().enumerate() {
             drop(sent(change, step).apply(&mut core, step as u64 + 1));
         }
-        let root = Sent::full().apply(&mut core, 1_000).root;
+        let commit = Sent::full().apply(&mut core, 1_000);
+        prop_assert!(commit.in_force.is_empty());
+        let root = commit.root;
         prop_assert!(root.binds.is_empty() && core.have().is_empty() && core.wanted_binds().is_empty());
         prop_assert_eq!((root.stats.iter().count(), root.backends.iter().count()), (0, 0));
         core.sweep();

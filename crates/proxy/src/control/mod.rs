@@ -14,6 +14,7 @@ mod histories;
 mod keeper;
 mod last_good;
 mod link;
+mod refusals;
 mod registry;
 mod routing;
 mod run;

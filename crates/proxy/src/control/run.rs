@@ -250,7 +250,7 @@ impl Control {
         let waiting = Waiting {
             generation: commit.root.generation,
             position: commit.position,
-            rejected: commit.rejected,
+            rejected: commit.in_force,
             event_ms: commit.event_ms,
             received: now,
             wanted: Arc::clone(&self.wanted),

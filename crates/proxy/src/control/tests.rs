@@ -8,8 +8,8 @@ use fairlead_snapshot::{Endpoint, Kind, Position, Update};
 
 use super::core::Commit;
 use super::world::{
-    APP, BIND, LISTENER, NOW, NoHeaders, OTHER, ROUTE, Sent, backend, bind, core, endpoint, endpoints,
-    gateway, listener, route,
+    APP, BIND, LISTENER, NOW, NoHeaders, OTHER, ROUTE, Sent, attached, backend, bind, core, endpoint,
+    endpoints, gateway, listener, route,
 };
 use crate::shared::{BackendState, Destination, Root, RuleAction};
 
@@ -39,6 +39,10 @@ fn pods(state: &BackendState) -> Vec<&str> {
 
 fn reasons(commit: &Commit) -> Vec<(&str, &str)> {
     commit.rejected.iter().map(|rejection| (&*rejection.kind, &*rejection.reason)).collect()
+}
+
+fn in_force(commit: &Commit) -> Vec<(&str, &str)> {
+    commit.in_force.iter().map(|rejection| (&*rejection.kind, &*rejection.reason)).collect()
 }
 
 #[test]
@@ -284,4 +288,77 @@ fn an_unknown_kind_is_refused_alone() {
     assert_eq!(reasons(&commit), [("certificate", "UnknownKind")]);
     assert!(reached(&commit.root, "/").is_some());
     assert_eq!(Kind::parse("certificate"), None);
+}
+
+#[test]
+fn a_refusal_stays_in_force_until_another_version_comes() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    Sent::default().broken("route", ROUTE).apply(&mut core, 2);
+    let commit = Sent::default().put(OTHER, "k2", backend("other")).apply(&mut core, 3);
+    assert!(commit.rejected.is_empty(), "this transaction is not to blame");
+    assert_eq!(in_force(&commit), [("route", "Malformed")]);
+    let commit = Sent::default().put(ROUTE, "r3", route("/", APP)).apply(&mut core, 4);
+    assert!(in_force(&commit).is_empty());
+    Sent::default().broken("certificate", "infra/tls").broken("route", ROUTE).apply(&mut core, 5);
+    let commit = Sent::default().remove("route", ROUTE).apply(&mut core, 6);
+    assert_eq!(in_force(&commit), [("certificate", "UnknownKind")]);
+    let commit = Sent::default().remove("certificate", "infra/tls").apply(&mut core, 7);
+    assert!(in_force(&commit).is_empty());
+    Sent::default().broken("route", ROUTE).apply(&mut core, 8);
+    assert!(in_force(&Sent::full().apply(&mut core, 9)).is_empty(), "a full one says everything anew");
+}
+
+#[test]
+fn a_refused_delta_is_in_force_until_the_whole_comes() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    let commit = Sent::default().delta(APP, "e0", "e2", 3, None).apply(&mut core, 2);
+    assert_eq!(in_force(&commit), [("endpoints", "BaseMismatch")]);
+    let commit = Sent::default().put(APP, "e2", endpoints([1, 3])).apply(&mut core, 3);
+    assert!(in_force(&commit).is_empty());
+}
+
+#[test]
+fn a_backend_that_comes_heals_the_routes_that_lacked_it() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    let second = "HTTPRoute/shop/s";
+    let commit = Sent::default()
+        .put(ROUTE, "r2", route("/", OTHER))
+        .put(second, "s1", attached("s", [(LISTENER, None)], "/s", OTHER))
+        .apply(&mut core, 2);
+    let lacking = [("route", "MissingReference"); 2];
+    assert_eq!(in_force(&commit), lacking, "one keeps its version, one is new");
+    let commit = Sent::default().put(APP, "e2", endpoints([1])).apply(&mut core, 3);
+    assert_eq!(in_force(&commit), lacking);
+    let commit = Sent::default().put(OTHER, "k1", backend("other")).apply(&mut core, 4);
+    assert!(in_force(&commit).is_empty());
+}
+
+#[test]
+fn a_route_that_loses_its_backend_is_reported() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    let commit = Sent::default().remove("backend", APP).apply(&mut core, 2);
+    assert_eq!(
+        (reasons(&commit), in_force(&commit)),
+        (in_force(&commit), vec![("route", "MissingReference")])
+    );
+    let keep = || Sent::full().keep("bind", BIND).keep("listener", LISTENER).keep("route", ROUTE);
+    assert_eq!(in_force(&keep().apply(&mut core, 3)), [("route", "MissingReference")]);
+    let commit = keep().put(APP, "k1", backend("app")).apply(&mut core, 4);
+    assert!(in_force(&commit).is_empty());
+}
+
+#[test]
+fn a_version_that_is_kept_ends_the_wait_of_a_later_one() {
+    let mut core = core();
+    gateway().apply(&mut core, 1);
+    Sent::default().put(ROUTE, "r2", route("/", OTHER)).apply(&mut core, 2);
+    let again = Sent::full().keep("bind", BIND).keep("listener", LISTENER).keep("backend", APP);
+    let commit = again.keep("route", ROUTE).apply(&mut core, 3);
+    assert!(in_force(&commit).is_empty());
+    Sent::default().put(OTHER, "k1", backend("other")).apply(&mut core, 4);
+    assert_eq!(core.have()["route/HTTPRoute/shop/r"].as_ref(), "r1");
 }

@@ -35,6 +35,8 @@ pub(super) struct Transaction {
     pub(super) upserts: BTreeMap<Key, (Version, Resource)>,
     pub(super) deltas: Vec<Delta>,
     pub(super) removals: BTreeSet<Key>,
+    /// Kind and name of removed resources that could only be refused.
+    pub(super) unknown_removals: Vec<(Box<str>, Box<str>)>,
     /// Named without a body: whatever is held stays.
     pub(super) kept: BTreeSet<Key>,
     pub(super) rejected: Vec<Rejection>,
@@ -62,8 +64,9 @@ impl Transaction {
         }
         self.deltas.extend(update.endpoints.into_iter().map(Delta::from));
         for removal in update.removals {
-            if let Some(kind) = Kind::parse(removal.kind) {
-                self.removals.insert(Key::new(kind, removal.name));
+            match Kind::parse(removal.kind) {
+                Some(kind) => drop(self.removals.insert(Key::new(kind, removal.name))),
+                None => self.unknown_removals.push((removal.kind.into(), removal.name.into())),
             }
         }
         Ok(())
