@@ -106,6 +106,15 @@ fn emit(data: &[u8], head: &RequestHead, storage: &HeadStorage) -> Vec<u8> {
         read_request(&out, &[out.len()], &mut fields, &Limits::REQUEST).expect("whole").expect("good");
     assert_eq!(again.len, out.len());
     assert_eq!(again.framing, head.framing);
+    // No blanks that somebody would have to trim.
+    let lines = String::from_utf8_lossy(&out).to_ascii_lowercase();
+    match head.framing {
+        Framing::Chunked => assert!(lines.contains("\r\ntransfer-encoding: chunked\r\n"), "{lines}"),
+        Framing::Length(length) => {
+            assert!(lines.contains(&format!("\r\ncontent-length: {length}\r\n")), "{lines}");
+        }
+        _ => {}
+    }
     assert_eq!(again.method_name(&out), head.method_name(data));
     assert_eq!((again.path(&out), again.query(&out)), (head.path(data), head.query(data)));
     assert_eq!(again.authority(&out), head.authority(data).or(host));

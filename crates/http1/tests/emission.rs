@@ -42,6 +42,25 @@ fn a_plain_request_passes_byte_for_byte() {
 }
 
 #[test]
+fn what_frames_or_routes_has_one_space_around_its_value_whatever_was_sent() {
+    for (sent, written) in [
+        ("transfer-encoding:chunked", "transfer-encoding: chunked"),
+        ("Transfer-Encoding: chunked\t", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding:\t chunked  ", "Transfer-Encoding: chunked"),
+        ("Content-Length:5", "Content-Length: 5"),
+        ("Content-Length:  5", "Content-Length: 5"),
+        ("Content-Length: 5 ", "Content-Length: 5"),
+    ] {
+        let head = |line: &str| format!("POST / HTTP/1.1\r\nA:  1 \r\n{line}\r\nHost: a\r\nB:2\r\n\r\n");
+        assert_eq!(upstream(&head(sent), &RequestEdits::default()), head(written), "{sent:?}");
+        let head = |line: &str| format!("HTTP/1.1 200 OK\r\nA:  1 \r\n{line}\r\nB:2\r\n\r\n");
+        assert_eq!(client(&head(sent), GET, Version::Http11, true), head(written), "{sent:?}");
+    }
+    let head = "GET / HTTP/1.1\r\nA: 1\r\nHost:\ta \r\n\r\n";
+    assert_eq!(upstream(head, &RequestEdits::default()), head.replace("\ta \r", " a\r"));
+}
+
+#[test]
 fn hop_by_hop_fields_and_those_that_connection_names_end_here() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x-drop, host, content-length\r\nKeep-Alive: 5\r\n\
                 A: 1\r\nX-Drop: 2\r\nProxy-Connection: x\r\nTE: trailers\r\nB: 3\r\nC: 4\r\nUpgrade: x\r\n\

@@ -2,8 +2,8 @@
 //!
 //! Laws:
 //! 1. What is emitted parses again, to the same framing. Nothing that a caller adds can end a line.
-//! 2. Hop-by-hop fields end here; Connection is always our own. Framing fields pass as they came: parsing has made
-//!    sure that they have one reading.
+//! 2. Hop-by-hop fields end here; Connection is always our own. Framing fields pass with their value as it came, since
+//!    parsing has made sure that it has one reading; but all fields that are understood have one space around it.
 //! 3. Nothing is allocated but growth of the output, whose capacity is reused.
 
 mod canned;
@@ -88,15 +88,28 @@ fn write_kept(out: &mut Vec<u8>, buf: &[u8], fields: &[Field], end: usize, keep:
     let mut run = None;
     for field in fields {
         let line = field.name.start as usize;
-        if keep.contains(field.kind) {
+        let kept = keep.contains(field.kind);
+        if kept && (field.kind == FieldKind::EndToEnd || is_plain(buf, field)) {
             run.get_or_insert(line);
-        } else if let Some(start) = run.take() {
+            continue;
+        }
+        if let Some(start) = run.take() {
             out.extend_from_slice(&buf[start..line]);
+        }
+        if kept {
+            write_line(out, field.name.of(buf), field.value.of(buf));
         }
     }
     if let Some(start) = run {
         out.extend_from_slice(&buf[start..end]);
     }
+}
+
+/// Whether one space and nothing else stands around the value. Who frames by a value is not left to trim it: llhttp
+/// refuses `chunked` with a tab behind.
+fn is_plain(buf: &[u8], field: &Field) -> bool {
+    let (colon, value) = (field.name.end as usize, field.value);
+    value.start as usize == colon + 2 && buf[colon + 1] == b' ' && buf.get(value.end as usize) == Some(&b'\r')
 }
 
 #[cfg(test)]
