@@ -105,7 +105,8 @@ impl Default for TimeoutsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Client connections in all.
+    /// Client connections in all. Lowered at start to about half of the descriptors that the process may hold, so that
+    /// those accepted leave enough to dial with.
     pub connections: u32,
     /// Client connections per bind.
     pub connections_per_bind: u32,

@@ -18,6 +18,7 @@ mod access_log;
 mod config;
 mod conn;
 mod control;
+mod descriptors;
 mod diagnostics;
 mod exchange;
 mod health;
@@ -37,6 +38,7 @@ pub use run::run;
 /// What the data path's integration tests build a proxy from: a root of their own and workers. No interface to rely on.
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::descriptors::client_share;
     pub use crate::run::{Running, start};
     pub use crate::shared::*;
     pub use crate::worker::run as run_worker;

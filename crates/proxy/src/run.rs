@@ -13,6 +13,7 @@ use fairlead_balance::Micros;
 use crate::access_log;
 use crate::config::ProxyConfig;
 use crate::control::Control;
+use crate::descriptors;
 use crate::diagnostics::{self, Level, say};
 use crate::health::Health;
 use crate::listen::Sockets;
@@ -52,7 +53,8 @@ pub struct Running {
 }
 
 /// Starts the proxy's threads.
-pub fn start(config: ProxyConfig) -> std::io::Result<Running> {
+pub fn start(mut config: ProxyConfig) -> std::io::Result<Running> {
+    descriptors::fit(&mut config.limits);
     let shared = Shared::new(config);
     let sockets = Sockets::from_environment(shared.workers.len());
     let health = Health::new(Arc::clone(&shared))?;
