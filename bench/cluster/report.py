@@ -24,7 +24,8 @@ bounds. The client never repeats a request. Peers run with their defaults: nginx
 watch the Gateway API.
 
 * **Skew**: 20,000 GETs in closed loop over 10 Pods; hottest Pod over mean, and Pods without any request.
-* **Failures**: 300 GET/s, Poisson, on 16 kept-alive connections, timeout 5 s; everything but a 200 has failed.
+* **Failures**: 300 GET/s, Poisson, on 16 kept-alive connections (more are opened while all are busy, so
+  that nothing waits for a place), timeout 5 s; everything but a 200 has failed.
   Rolling restart of 10 Pods, one at a time; the Pods serve on for 2 s after SIGTERM, or exit at once. Outage: the
   API server is killed for 20 s, and 3 s into it 2 of 10 Pods lose their sandbox, or their packets are dropped.
 * **Lag**: 1,500 GET/s on 16 connections during a rolling restart; from the EndpointSlice event, as a watch of the

@@ -50,9 +50,15 @@ def deploy(namespace: Namespace, drain: str = "2s") -> None:
 
 
 def steady(target_address: str, target_port: int) -> Plan:
-    """The open load of the failure scenes: 300 GET/s, Poisson, on 16 kept-alive connections."""
+    """The open load of the failure scenes: 300 GET/s, Poisson, on 16 kept-alive connections; more while all hang."""
     return Plan(
-        address=target_address, port=target_port, hosts=[HOST], connections=16, rate=300, poisson=True
+        address=target_address,
+        port=target_port,
+        hosts=[HOST],
+        connections=16,
+        extra=4000,
+        rate=300,
+        poisson=True,
     )
 
 

@@ -32,7 +32,7 @@ def test_outage_with_dead_pods(cluster: Cluster, namespace: Namespace, gateway: 
     pods = namespace.wait_for_pods("echo", PODS)
     eventually("first answer", lambda: cluster.get(gateway, 8080, HOST).status == 200)
 
-    plan = Plan(address=gateway, port=8080, hosts=[HOST], connections=16, rate=300, poisson=True)
+    plan = Plan(address=gateway, port=8080, hosts=[HOST], connections=16, extra=4000, rate=300, poisson=True)
     with cluster.load(plan) as load:
         time.sleep(2)
         with cluster.without_api_server():

@@ -135,3 +135,16 @@ async def test_what_found_no_connection_until_the_end_is_told() -> None:
     errors = [record.error for record in records]
     assert set(errors) == {"timeout", "unsent"}
     assert errors[-1] == "unsent"
+
+
+async def test_a_server_that_holds_requests_does_not_hold_back_the_others() -> None:
+    async def handle(number: int, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if number <= 5:
+            await asyncio.sleep(30)
+        writer.write(OK)
+
+    async with server(handle) as port:
+        records = await load(port, connections=2, extra=20, rate=100.0, total=50, timeout=0.5)
+    assert sum(record.error == "timeout" for record in records) == 5
+    assert sum(record.ok for record in records) == 45
+    assert max(record.latency for record in records if record.ok) < 0.4

@@ -66,7 +66,9 @@ def test_change_of_backend_is_not_felt(cluster: Cluster, namespace: Namespace, g
     eventually("first answer", lambda: cluster.get(gateway, 8080, host).status == 200)
 
     path = f"{GATEWAY_API}/namespaces/{namespace.name}/httproutes/change"
-    with cluster.load(Plan(address=gateway, port=8080, hosts=[host], connections=16, rate=600)) as load:
+    with cluster.load(
+        Plan(address=gateway, port=8080, hosts=[host], connections=16, extra=4000, rate=600)
+    ) as load:
         for number in range(40):
             name = ("green", "blue")[number % 2]
             spec = {"rules": [{"backendRefs": [{"name": name, "port": 80}]}]}

@@ -37,7 +37,7 @@ def serve(
 def test_no_get_is_lost(cluster: Cluster, namespace: Namespace, gateway: str, drain: str) -> None:
     serve(cluster, namespace, gateway, drain)
     before = {pod.name for pod in namespace.pods("echo")}
-    plan = Plan(address=gateway, port=8080, hosts=[HOST], connections=16, rate=300, poisson=True)
+    plan = Plan(address=gateway, port=8080, hosts=[HOST], connections=16, extra=4000, rate=300, poisson=True)
     with cluster.load(plan) as load:
         time.sleep(1)
         namespace.rolling_restart("echo")
@@ -61,6 +61,7 @@ def test_no_post_is_executed_twice(
         port=8080,
         hosts=[HOST],
         connections=16,
+        extra=4000,
         rate=300,
         poisson=True,
         method="POST",

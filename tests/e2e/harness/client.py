@@ -5,7 +5,8 @@ meanwhile: `python -m tests.e2e.harness.client PLAN-AS-JSON OUT`. It prints `sta
 ends when the plan does or on SIGTERM, and then writes its records to OUT.
 
 * Open loop (`rate` is set): each request has a due time, and its latency counts from there. It goes to the
-  connection that has been idle longest, or waits for one.
+  connection that has been idle longest. Where all are busy it opens one of `extra` further ones, so that a server
+  that holds some requests does not hold back the others; beyond that it waits.
 * Closed loop: every connection sends its next request when it has the last answer.
 
 A connection that the server closes between two requests is opened anew. One that closes, or breaks, after a
@@ -45,6 +46,8 @@ class Plan(msgspec.Struct, kw_only=True):
     identified: bool = False
     """Every request carries an x-test-id of its own (see the echo image)."""
     connections: int = 1
+    extra: int = 0
+    """In open loop: so many more may be opened while all are busy."""
     rate: float | None = None
     """Requests per second in open loop; None for closed loop."""
     poisson: bool = False
@@ -208,6 +211,7 @@ class Load:
         self.idle: deque[Connection] = deque()
         self.waiting: deque[Record] = deque()
         self.records: list[Record] = []
+        self.opened = 0
         self.open_requests = 0
         self.stopping = False
         self.over = asyncio.Event()
@@ -232,6 +236,7 @@ class Load:
                 self._next_of(connection)
         else:
             self.idle.extend(connections)
+            self.opened = len(connections)
             self._next_due(self.loop.time())
 
     def stop(self) -> None:
@@ -289,6 +294,9 @@ class Load:
             record = self._new_record(due)  # the loop's clock is the monotonic one
             if self.idle:
                 self.idle.popleft().send(record)
+            elif self.opened < self.plan.connections + self.plan.extra:
+                Connection(self.opened, self).send(record)
+                self.opened += 1
             else:
                 self.waiting.append(record)
             due += self.random.expovariate(self.plan.rate) if self.plan.poisson else 1 / self.plan.rate

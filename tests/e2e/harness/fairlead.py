@@ -68,7 +68,8 @@ class Fairlead:
         halves = self.halves()
         self._process.terminate()
         try:
-            self._process.wait(timeout=20)
+            code = self._process.wait(timeout=20)
+            assert code == 0, f"fairlead run ended with {code}:\n{self.tail()}"
         except subprocess.TimeoutExpired:
             for pid in (*halves.values(), self._process.pid):
                 _kill(pid)
