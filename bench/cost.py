@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,14 @@ from bench.proxies import Proxy, wait_until
 IDLE_CONNECTIONS = 4_000
 _FEW, _MANY = 2_000, 12_000
 """Two runs of different length: what connections and the rest cost cancels out in the difference."""
+
+
+def allow_files(count: int = 20_000) -> int:
+    """Lets this process and those that it starts open more files; gives how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = min(count, hard) if hard != resource.RLIM_INFINITY else count
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
 def idle_connection_bytes(proxy: Proxy, load: Load, connections: int = IDLE_CONNECTIONS) -> float:

@@ -102,14 +102,26 @@ class Fairlead(Proxy):
             "stream_socket": str(self.controller.path),
             "drain": {"grace_s": 0, "deadline_s": 2},
         }
-        self._spawn(str(self.program), "-I", "-m", "fairlead.proxy", "--config", json.dumps(config))
+        self._spawn(*self.command(json.dumps(config)))
         endpoints = [endpoint(index, *server) for index, server in enumerate(self.servers)]
         self.controller.configure(self.port, endpoints)
         self._answering()
 
+    def command(self, config: str) -> list[str]:
+        """How it is started with this configuration."""
+        # Isolated: not what lies in the working directory or in PYTHONPATH, but what is installed.
+        return [str(self.program), "-I", "-m", "fairlead.proxy", "--config", config]
+
     def stop(self) -> None:
         super().stop()
         self.controller.close()
+
+
+class BareFairlead(Fairlead):
+    """The proxy's own program, without an interpreter."""
+
+    def command(self, config: str) -> list[str]:
+        return [str(self.program), config]
 
 
 class Peer(Proxy):

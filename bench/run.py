@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -26,7 +25,6 @@ from bench import cost
 
 ROUNDS = 16
 _CHANGES = 40
-_FILES = 20_000
 
 
 class Programs(msgspec.Struct, frozen=True):
@@ -51,8 +49,7 @@ def run(programs: Programs, folder: Path, rounds: int, only: str) -> Results:
     """Runs the cases whose name contains `only`; without it also what does not depend on the machine's speed."""
     # An orderly end of everything below, also on the way out by a signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, hard), hard))
+    cost.allow_files()
     os.sched_setaffinity(0, {LOAD_CORE})
     load = Load(Path(programs.load))
     rng = random.Random(1)
