@@ -49,7 +49,7 @@ def fairlead() -> Path:
     python = environment / "bin" / "python"
     uv = str(tools / "uv")
     if not python.exists():
-        subprocess.run([uv, "venv", "--quiet", str(environment)], check=True)
+        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(environment)], check=True)
     # The proxy's side of the package needs none of its dependencies.
     install = [
         uv,
