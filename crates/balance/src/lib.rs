@@ -12,6 +12,7 @@
 //!    starves light Endpoints.
 //! 4. An excluded Endpoint is never picked. An Endpoint that is passed over after failed dials is picked
 //!    only as a probe, or when there is nobody else: the last one is never given up.
+//! 5. Where a worker uses a [`subset()`], all workers together still give each Endpoint its share.
 
 mod budget;
 mod census;
@@ -20,6 +21,7 @@ mod load;
 mod picker;
 mod rng;
 mod stats;
+mod subset;
 mod targets;
 mod time;
 mod turns;
@@ -29,5 +31,6 @@ pub use load::{Dialable, EndpointLoad, Failure, InFlight};
 pub use picker::{Balancer, EndpointView, Pick, Policy, Reason, SlowStart, Tier};
 pub use rng::{Rng, SplitMix64};
 pub use stats::{HISTOGRAM_BUCKETS, Histogram, StatusClass, Totals};
+pub use subset::{MIN_CONNECTIONS, MIN_ENDPOINTS, Member, subset};
 pub use targets::WeightedTargets;
 pub use time::Micros;

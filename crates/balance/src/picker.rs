@@ -69,6 +69,30 @@ pub enum Tier {
     Empty,
 }
 
+impl Tier {
+    /// Where the candidates of these views come from.
+    pub(crate) fn of(views: &[EndpointView]) -> Self {
+        let any = |tier: Self| views.iter().any(|view| tier.takes(view));
+        if any(Self::Ready) {
+            Self::Ready
+        } else if any(Self::Fallback) {
+            Self::Fallback
+        } else {
+            Self::Empty
+        }
+    }
+
+    /// Whether an Endpoint is one of the candidates.
+    pub(crate) fn takes(self, view: &EndpointView) -> bool {
+        view.weight > 0
+            && match self {
+                Self::Ready => view.ready,
+                Self::Fallback => view.fallback && !view.ready,
+                Self::Empty => false,
+            }
+    }
+}
+
 /// Why an Endpoint was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -158,18 +182,9 @@ impl Balancer {
         now: Micros,
         rng: &mut impl Rng,
     ) {
-        let ready = |view: &EndpointView| view.ready && view.weight > 0;
-        let fallback = |view: &EndpointView| view.fallback && !view.ready && view.weight > 0;
-        self.tier = if views.iter().any(ready) {
-            Tier::Ready
-        } else if views.iter().any(fallback) {
-            Tier::Fallback
-        } else {
-            Tier::Empty
-        };
-        let tier = self.tier;
-        let is_member = |view: &EndpointView| if tier == Tier::Ready { ready(view) } else { fallback(view) };
-        self.draws = Draws::new(&views, is_member, slow_start);
+        let tier = Tier::of(&views);
+        self.tier = tier;
+        self.draws = Draws::new(&views, |view| tier.takes(view), slow_start);
         self.census.reset();
         seed(&views, self.draws.members(), now);
         match policy {

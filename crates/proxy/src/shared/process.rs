@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use fairlead_balance::Micros;
+use fairlead_balance::{Micros, Rng, SplitMix64};
 
 use super::control_stats::ControlStats;
 use super::root::Root;
@@ -65,8 +65,19 @@ pub struct Shared {
     pub health_bell: Bell,
     /// Client connections of all workers, for the limit.
     pub connections: AtomicU32,
+    /// Where the workers' subsets of large Backends begin: of this process, so that replicas differ.
+    pub subset_phase: u64,
     phase: AtomicU8,
     deadline: AtomicU64,
+}
+
+/// A number that is another one in each process.
+fn random() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    SplitMix64::new(
+        u64::from(since.subsec_nanos()) << 32 ^ since.as_secs() ^ u64::from(std::process::id()) << 20,
+    )
+    .next_u64()
 }
 
 impl Shared {
@@ -84,6 +95,7 @@ impl Shared {
             control_bell,
             health_bell: Bell::default(),
             connections: AtomicU32::new(0),
+            subset_phase: random(),
             phase: AtomicU8::new(Phase::Running as u8),
             deadline: AtomicU64::new(u64::MAX),
         })

@@ -10,9 +10,10 @@
 
 use std::sync::Arc;
 
-use fairlead_balance::{Balancer, Dialable, Micros, Reason, Rng, WeightedTargets};
+use fairlead_balance::{Micros, Reason, Rng, WeightedTargets};
 
-use super::{Balancing, Choosing, Worker};
+use super::balancing::{Balancing, Place};
+use super::{Choosing, Worker};
 use crate::conn::state::{Conn, Role};
 use crate::shared::{BackendSlot, EndpointSlot, EndpointState, Root, RuleAction};
 
@@ -71,13 +72,16 @@ impl Worker {
             }
             return;
         };
+        let mut left = Vec::new();
         if let Some(Some(balancing)) = self.balancers.get_mut(index) {
-            if balancing.incarnation == state.incarnation {
-                let views = Arc::clone(&state.views);
-                balancing.balancer.update(state.policy, None, views, self.now, &mut self.rng);
+            if balancing.incarnation() == state.incarnation {
+                left = balancing.update(state, self.now, &mut self.rng);
             } else {
                 self.balancers[index] = None;
             }
+        }
+        for endpoint in left {
+            self.leave(state.endpoints[endpoint as usize].slot);
         }
         let fallback = !state.views.iter().any(|view| view.ready);
         for (endpoint, view) in state.endpoints.iter().zip(state.views.iter()) {
@@ -94,9 +98,6 @@ impl Worker {
 
     /// Picks an Endpoint of a Backend as it is now: outside `exclude`, or `only` that one. None if there is none, or if
     /// another Backend has taken the slot.
-    ///
-    /// A request that was let down once (`exclude` is not empty) is not asked to find out whether another doubtful
-    /// Endpoint lives, as long as there is one without doubt: it would wait for two hedges.
     pub(super) fn pick(
         &mut self,
         slot: BackendSlot,
@@ -117,16 +118,13 @@ impl Worker {
             self.balancers.resize_with(index + 1, || None);
         }
         let (now, rng, pools) = (self.now, &mut self.rng, &self.pools);
-        let balancing = self.balancers[index].get_or_insert_with(|| {
-            let balancer = Balancer::new(state.policy, None, Arc::clone(&state.views), now, &mut *rng);
-            Balancing { incarnation, balancer }
-        });
+        let place =
+            Place { worker: self.index, workers: self.shared.workers.len(), phase: self.shared.subset_phase };
+        let balancing =
+            self.balancers[index].get_or_insert_with(|| Balancing::new(state, place, now, &mut *rng));
         let excluded = |at: usize| exclude.contains(&endpoints[at].slot);
         let warm = |at: usize| pools.is_warm(endpoints[at].slot);
-        let doubtful = |at: usize| excluded(at) || endpoints[at].load.dialable(now) != Dialable::Yes;
-        let sure =
-            if exclude.is_empty() { None } else { balancing.balancer.pick(now, rng, &doubtful, &warm) };
-        let pick = sure.or_else(|| balancing.balancer.pick(now, rng, &excluded, &warm))?;
+        let pick = balancing.pick(state, now, rng, !exclude.is_empty(), &excluded, &warm)?;
         Some((Arc::clone(&endpoints[pick.index]), Some(pick.reason)))
     }
 

@@ -6,10 +6,11 @@
 //! 2. Nothing here waits but the poller, and that for at most a second.
 //! 3. No connection holds the loop: after a bounded number of steps it goes to the end of the line.
 //! 4. Sockets are named by generational keys; what outlives its connection finds nothing.
-//! 5. A panic ends the connection that it came from, not the worker ([`panic`]).
+//! 5. A panic ends the connection that it came from, not the worker ([`mod@panic`]).
 
 mod accept;
 mod adopt;
+mod balancing;
 mod begin;
 mod panic;
 pub(crate) mod slab;
@@ -21,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fairlead_balance::{Balancer, Micros, RepeatBudget, Rng, SplitMix64, WeightedTargets};
+use fairlead_balance::{Micros, RepeatBudget, Rng, SplitMix64, WeightedTargets};
 use fairlead_http1::{HeadStorage, Limits};
 use mio::{Events, Poll, Token, Waker};
 
@@ -33,6 +34,7 @@ use crate::pool::Pools;
 use crate::shared::{BindTable, Phase, Root, Shared, WorkerCell};
 use crate::timer::Wheel;
 use accept::Listening;
+use balancing::Balancing;
 use slab::{Key, Slab};
 
 const WAKER: Token = Token(usize::MAX);
@@ -47,13 +49,6 @@ struct Bind {
     address: SocketAddr,
     table: Option<Arc<BindTable>>,
     connections: u32,
-}
-
-/// A Backend's balancer, and which Backend it is for.
-#[derive(Debug)]
-struct Balancing {
-    incarnation: u64,
-    balancer: Balancer,
 }
 
 /// A Rule's choice among its targets, and which Rule it is for.
