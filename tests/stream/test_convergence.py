@@ -1,5 +1,8 @@
 """Whatever happens in whatever order, a proxy ends with the Store's Snapshot."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -22,8 +25,8 @@ from fairlead.snapshot import (
     encode_resource,
     endpoints_hash,
 )
-from fairlead.stream import Session, Store
-from fairlead.translate import Delta, Encoded
+from fairlead.stream import Session, Store, _transaction
+from fairlead.translate import Delta, Encoded, Part
 
 GATEWAYS = ("one", "two")
 BACKENDS = ("web", "shop")
@@ -39,13 +42,19 @@ def encoded(key: Key, resource: Resource) -> Encoded:
     return Encoded(key=key, hash=content_hash(body), body=body, tentative=False)
 
 
+@pytest.fixture(autouse=True)
+def small_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates of several frames, although there is little in them."""
+    monkeypatch.setattr(_transaction, "FRAME_BYTES", 300)
+
+
 class Link:
     """A proxy, its session if it is connected, and the bytes on their way."""
 
     def __init__(self, scope: str) -> None:
         self.proxy = ModelProxy(scope=scope)
         self.session: Session | None = None
-        self.down: list[bytes] = []
+        self.down: Iterator[bytes] = iter(())
         self.up: list[FromProxy] = []
 
     def connect(self, store: Store, number: int) -> None:
@@ -53,7 +62,7 @@ class Link:
         self.up = [self.proxy.hello()]
 
     def disconnect(self) -> None:
-        self.session, self.down, self.up = None, [], []
+        self.session, self.down, self.up = None, iter(()), []
         self.proxy.disconnect()
 
     def step(self) -> bool:
@@ -62,12 +71,12 @@ class Link:
             return False
         if self.up:
             self.session.receive(self.up.pop(0))
-        elif self.down:
-            answer = self.proxy.take(self.down.pop(0))
+        elif (frame := next(self.down, None)) is not None:
+            answer = self.proxy.take(frame)
             if answer is not None:
                 self.up.append(answer)
         elif (frames := self.session.poll()) is not None:
-            self.down = list(frames)
+            self.down = frames
         else:
             return False
         return True
@@ -96,6 +105,25 @@ class Convergence(RuleBasedStateMachine):
         for link in self.links:
             if link.session is not None:
                 link.session.touch(keys)
+
+    @rule(
+        names=st.lists(st.sampled_from(("r1", "r2", "r3")), unique=True, min_size=1),
+        last=st.sampled_from(("r1", "r4")),
+        created_s=st.integers(0, 3),
+    )
+    def parts(self, names: list[str], last: str, created_s: int) -> None:
+        """A Delta in parts, between which the links move: they see nothing of it before the last."""
+        for name in names:
+            key = Key(Kind.ROUTE, f"HTTPRoute/parts/{name}")
+            resource = Route(namespace="parts", name=name, created_s=created_s, attachments=(), rules=())
+            before = self.store.get(key)
+            self.commit(Delta(part=Part.MORE, upserts=(encoded(key, resource),)))
+            assert self.store.get(key) is before
+            for link in self.links:
+                link.step()
+        gone = Key(Kind.ROUTE, f"HTTPRoute/parts/{last}")
+        removals = () if last in names else (gone,)
+        self.commit(Delta(part=Part.LAST, removals=removals))
 
     @rule(gateway=st.sampled_from(GATEWAYS), port=st.integers(80, 82), there=st.booleans())
     def listener(self, gateway: str, port: int, there: bool) -> None:

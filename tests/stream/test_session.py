@@ -354,6 +354,37 @@ def test_a_big_transaction_is_split_and_still_one() -> None:
     assert len(proxy.bodies) == 12
 
 
+def test_an_update_shows_the_store_as_it_was_when_the_update_began() -> None:
+    items = [encoded(Kind.ROUTE, f"r{n}", route(f"r{n}", padding=60_000)) for n in range(3)]
+    store, proxy = opened(*items), ModelProxy()
+    session = connected(store, proxy)
+    frames = session.poll()
+    assert frames is not None
+    made = [next(frames)]
+    later = encoded(Kind.ROUTE, "r2", route("r2", padding=1))
+    change(store, session, Delta(upserts=(later,), removals=(items[1].key,)))
+    assert session.poll() is None
+    made += frames
+    for frame in made:
+        answer = proxy.take(frame)
+    assert proxy.bodies == {item.key: item.body for item in items}
+    assert answer is not None
+    session.receive(answer)
+    exchange(session, proxy)
+    assert proxy.bodies == {items[0].key: items[0].body, later.key: later.body}
+
+
+def test_an_ack_before_the_end_of_the_update_breaks_the_contract() -> None:
+    items = [encoded(Kind.ROUTE, f"r{n}", route(f"r{n}", padding=60_000)) for n in range(3)]
+    store = opened(*items)
+    session = connected(store)
+    frames = session.poll()
+    assert frames is not None
+    next(frames)
+    with pytest.raises(ProtocolError):
+        session.receive(Ack(position=Position(epoch=7, generation=store.generation)))
+
+
 def test_upserts_come_in_the_order_of_kinds() -> None:
     (update,) = sent(connected(opened(A, whole("web", "p1"))))
     assert [item.kind for item in update.upserts] == [Kind.ENDPOINTS, Kind.ROUTE]

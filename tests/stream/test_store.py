@@ -5,7 +5,7 @@ from tests.stream.model import encoded, endpoint, endpoints, route, upserts
 
 from fairlead.snapshot import Endpoints, EndpointsDelta, Key, Kind, Rejection, decode_resource, endpoints_hash
 from fairlead.stream import BaseUnknownError, Store
-from fairlead.translate import Delta
+from fairlead.translate import Delta, Part
 
 GOOD = encoded(Kind.ROUTE, "a", route("a"))
 BAD = encoded(Kind.ROUTE, "a", route("bad"))
@@ -101,7 +101,7 @@ def test_a_refused_endpoint_change_leaves_the_others_and_heals() -> None:
     store.commit(step(web("p1", "bad", "p2"), web("p1", "p2")))
     assert held(store) == web("p1", "p2")
     assert not store.refused
-    assert store.endpoints_since(KEY, endpoints_hash(web("p1"))) is not None
+    assert store.view().endpoints_since(KEY, endpoints_hash(web("p1"))) is not None
 
 
 def test_a_change_from_an_unknown_version_is_an_error_of_ours() -> None:
@@ -116,7 +116,7 @@ def test_the_way_from_a_version_that_comes_back_is_the_latest() -> None:
     store.commit(upserts(encoded(Kind.ENDPOINTS, "web", web("p1"))))
     for before, after in ((web("p1"), web("p2")), (web("p2"), web("p1")), (web("p1"), web("p1", "p3"))):
         store.commit(step(before, after))
-    found = store.endpoints_since(KEY, endpoints_hash(web("p1")))
+    found = store.view().endpoints_since(KEY, endpoints_hash(web("p1")))
     assert found is not None
     assert [item.id for item in found.upserts] == [endpoint("p3").id]
     assert found.removals == ()
@@ -127,6 +127,36 @@ def test_the_journal_forgets_what_is_long_ago() -> None:
     store.commit(upserts(encoded(Kind.ENDPOINTS, "web", web("p0"))))
     for number in range(2100):
         store.commit(step(web(f"p{number}"), web(f"p{number + 1}")))
-    assert store.endpoints_since(KEY, endpoints_hash(web("p0"))) is None
-    assert store.endpoints_since(KEY, endpoints_hash(web("p2099"))) is not None
+    assert store.view().endpoints_since(KEY, endpoints_hash(web("p0"))) is None
+    assert store.view().endpoints_since(KEY, endpoints_hash(web("p2099"))) is not None
     assert held(store) == web("p2100")
+
+
+def test_the_parts_of_a_delta_come_into_force_with_the_last() -> None:
+    store = Store(picky)
+    store.commit(upserts(GOOD, encoded(KEY.kind, KEY.name, web("p1"))))
+    generation = store.generation
+    news = encoded(Kind.ROUTE, "a", route("a", padding=1))
+    assert not store.commit(Delta(part=Part.MORE, upserts=(news, encoded(Kind.ROUTE, "c", route("bad")))))
+    assert store.commit(step(web("p1"), web("p1", "p2"))) == {KEY}
+    assert store.generation == generation + 1
+    assert store.get(GOOD.key) == GOOD
+    assert not store.refused
+    assert not store.commit(Delta(part=Part.MORE, removals=(KEY,)))
+    assert held(store) == web("p1", "p2")
+    assert store.commit(Delta(part=Part.LAST, upserts=(OTHER,))) == {news.key, KEY, OTHER.key}
+    assert store.generation == generation + 2
+    assert set(store) == {news.key, OTHER.key}
+    assert [item.name for item in store.refused.values()] == ["c"]
+
+
+def test_a_view_stays_as_it_was_but_for_endpoints() -> None:
+    store = Store(picky)
+    store.commit(upserts(GOOD, encoded(KEY.kind, KEY.name, web("p1"))))
+    later = encoded(Kind.ROUTE, "a", route("a", padding=1))
+    view = store.view()
+    store.commit(upserts(later))
+    store.commit(step(web("p1"), web("p2")))
+    assert view.get(GOOD.key) == GOOD
+    assert view.get(KEY) is store.get(KEY)
+    assert store.view(frozenset((GOOD.key,))).get(GOOD.key) == later

@@ -16,6 +16,7 @@ from fairlead.translate import (
     Forgotten,
     GatewayStatus,
     ObjectStatus,
+    Part,
     PolicyStatus,
     RouteStatus,
     StatusCondition,
@@ -260,6 +261,8 @@ class ProxyModel:
         self.statuses: dict[tuple[Kind, Ref], ObjectStatus] = {}
         self.findings: dict[tuple[str, str], Finding] = {}
         self.tentative: set[Key] = set()
+        self.amidst = False
+        """Between the parts of a Delta."""
 
     def apply(self, delta: Delta) -> None:
         for item in delta.upserts:
@@ -285,7 +288,11 @@ class ProxyModel:
                 self.findings.pop((finding.code, finding.where), None)
             else:
                 self.findings[finding.code, finding.where] = finding
-        self.check()
+        self.amidst = delta.part is Part.MORE or (self.amidst and delta.part is Part.WHOLE)
+        if self.amidst:
+            assert not delta.statuses
+        else:
+            self.check()
 
     def _apply_endpoints(self, change: snapshot.EndpointsDelta) -> None:
         key = Key(snapshot.Kind.ENDPOINTS, change.name)
@@ -329,9 +336,10 @@ class Lab:
         book: AddressBook | None = None,
         validate: Validate | None = None,
         synced: Iterable[Kind] = Kind,
+        part: int = 256,
     ) -> None:
         self.book = book or AddressBook()
-        self.translator = Translator(settings or TranslateSettings(), self.book, validate)
+        self.translator = Translator(settings or TranslateSettings(), self.book, validate, part=part)
         self.proxy = ProxyModel(validate)
         self.deltas: list[Delta] = []
         self.apply(*(Upserted(kind_of(item), item, 0.0) for item in objects))

@@ -63,9 +63,9 @@ def play(lab: Lab, events: Events) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(events=_events, synced=st.sampled_from((list(Kind), REQUIRED)))
-def test_all_deltas_add_up_to_the_full_snapshot(events: Events, synced: list[Kind]) -> None:
-    lab = Lab(*START, settings=TranslateSettings(zone="z0"), synced=synced)
+@given(events=_events, synced=st.sampled_from((list(Kind), REQUIRED)), part=st.sampled_from((1, 3, 256)))
+def test_all_deltas_add_up_to_the_full_snapshot(events: Events, synced: list[Kind], part: int) -> None:
+    lab = Lab(*START, settings=TranslateSettings(zone="z0"), synced=synced, part=part)
     play(lab, events)
     lab.settle()
     lab.assert_full_agrees()

@@ -140,6 +140,7 @@ class StreamServer:
                 writer.write(frame)
                 async with asyncio.timeout(STALL_S):
                     await writer.drain()
+                await asyncio.sleep(0)  # making a frame takes time, and others wait for the loop
 
     def _tell(self, session: Session) -> None:
         for event in session.take_events():

@@ -9,9 +9,13 @@ Laws:
    that it says it has but cannot keep, is answered with the whole.
 5. An ack carries all that is refused: what it no longer names has healed, and the version sent last serves.
 6. A tentative resource replaces nothing that the proxy brought along (design: contract, rule 4).
+7. An update shows the Store as it was when the update began, however long it takes to make: its frames are made one
+   by one, when they are asked for. What changes meanwhile goes with the next one.
 """
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from itertools import chain
 
 import msgspec
 
@@ -31,13 +35,12 @@ from fairlead.snapshot import (
     Removal,
     Subscribe,
     Telemetry,
-    Update,
     Upsert,
     encode_frame,
 )
 from fairlead.stream._scope import Scope
-from fairlead.stream._store import Store
-from fairlead.stream._transaction import frames, key_of
+from fairlead.stream._store import Store, Version, View
+from fairlead.stream._transaction import Item, frames, key_of
 
 
 class ProtocolError(FairleadError):
@@ -87,11 +90,13 @@ class Gone(msgspec.Struct, frozen=True):
 Event = Greeted | Adopted | FactsLearnt | Measured | Gone
 
 
-class _InFlight(msgspec.Struct, frozen=True):
+class _InFlight(msgspec.Struct):
     position: Position
-    by_delta: frozenset[Key]
-    kept: frozenset[Key]
+    by_delta: set[Key] = msgspec.field(default_factory=set)
+    kept: set[Key] = msgspec.field(default_factory=set)
     """Named without a body."""
+    complete: bool = False
+    """Whether its last frame was made."""
 
 
 class Session:
@@ -183,7 +188,7 @@ class Session:
 
     def _ack(self, ack: Ack) -> None:
         sent = self._in_flight
-        if sent is None or ack.position != sent.position:
+        if sent is None or not sent.complete or ack.position != sent.position:
             raise ProtocolError(f"an ack of {ack.position}, which is not awaited")
         self._in_flight = None
         before, self._refused = self._refused, {}
@@ -224,96 +229,110 @@ class Session:
         if before is not None and self._visible is not None:
             self._dirty |= before ^ self._visible
 
-    def _full(self) -> Iterator[bytes]:
+    def _full(self) -> Iterator[bytes] | None:
         self._look()
-        store, had, known = self._store, self._known, {}
-        upserts: list[Upsert] = []
-        kept: set[Key] = set()
-        for key in store if self._visible is None else self._visible:
-            version = store.get(key)
-            if version is None:
-                continue
-            have = had.get(key)
-            if have is not None and (have == version.hash or store.is_tentative(key)):
-                upserts.append(Upsert(kind=key.kind, name=key.name, hash=have))
-                known[key] = have
-                kept.add(key)
-            else:
-                upserts.append(Upsert(kind=key.kind, name=key.name, hash=version.hash, body=version.body))
-                known[key] = version.hash
-                if store.is_tentative(key):
-                    self._own_tentative.add(key)
-        for key, have in had.items():
-            if key not in known and store.keeps_unnamed(key.kind):
-                upserts.append(Upsert(kind=key.kind, name=key.name, hash=have))
-                known[key] = have
-                kept.add(key)
-                self._unnamed.add(key)
-        self._known = known
+        had, self._known = self._known, {}
         self._full_due = False
-        return self._launch(Update(position=self._position(), full=True, upserts=tuple(upserts)), kept)
+        view, sent = self._store.view(), _InFlight(self._position())
+        return self._launch(sent, self._everything(view, had, sent), full=True)
+
+    def _everything(self, view: View, had: dict[Key, str], sent: _InFlight) -> Iterator[Item]:
+        """All that the proxy should have."""
+        known = self._known
+        keys = view if self._visible is None else self._visible
+        for kind in Kind:
+            for key in keys:
+                version = view.get(key) if key.kind is kind else None
+                if version is None:
+                    continue
+                have = had.get(key)
+                if have is not None and (have == version.hash or view.is_tentative(key)):
+                    known[key] = have
+                    sent.kept.add(key)
+                    yield Upsert(kind=kind, name=key.name, hash=have)
+                else:
+                    known[key] = version.hash
+                    if view.is_tentative(key):
+                        self._own_tentative.add(key)
+                    yield Upsert(kind=kind, name=key.name, hash=version.hash, body=version.body)
+            unnamed = had.items() if view.keeps_unnamed(kind) else ()
+            for key, have in unnamed:
+                if key.kind is kind and key not in known:
+                    known[key] = have
+                    sent.kept.add(key)
+                    self._unnamed.add(key)
+                    yield Upsert(kind=kind, name=key.name, hash=have)
 
     def _changes(self) -> Iterator[bytes] | None:
         if self._dirty:
             self._look()
-        upserts: list[Upsert] = []
-        endpoints: list[EndpointsDelta] = []
-        removals: list[Removal] = []
-        dirty, self._dirty, unnamed, self._unnamed = self._dirty, set(), self._unnamed, set()
-        for key in (*dirty, *(unnamed - dirty)):
-            item = self._item(key)
-            match item:
-                case Upsert():
-                    upserts.append(item)
-                case EndpointsDelta():
-                    endpoints.append(item)
-                case Removal():
-                    removals.append(item)
-        if upserts or endpoints or removals:
-            update = Update(
-                position=self._position(),
-                upserts=tuple(upserts),
-                endpoints=tuple(endpoints),
-                removals=tuple(removals),
-                event_ms=self._event_ms,
-            )
-            return self._launch(update)
-        self._event_ms = None
-        if self._adopted is not None and self._adopted != self._position():
+        keys = self._dirty | self._unnamed
+        self._dirty, self._unnamed = set(), set()
+        view, sent = self._store.view(keys), _InFlight(self._position())
+        parts = self._launch(sent, self._differences(view, keys, sent))
+        if parts is None and self._adopted is not None and self._adopted != sent.position:
             # What changed is not for this proxy: it serves the position without being told.
-            self._adopt(self._position())
-        return None
+            self._adopt(sent.position)
+        return parts
 
-    def _item(self, key: Key) -> Upsert | EndpointsDelta | Removal | None:
-        """What brings the proxy's version of `key` up to date."""
-        store, have = self._store, self._known.get(key)
-        version = store.get(key) if self._sees(key) else None
-        if version is None:
-            if have is None:
-                return None
-            if store.keeps_unnamed(key.kind):
-                self._unnamed.add(key)
-                return None
-            del self._known[key]
-            self._refused.pop(key, None)
-            self._own_tentative.discard(key)
-            return Removal(kind=key.kind, name=key.name)
+    def _differences(self, view: View, keys: AbstractSet[Key], sent: _InFlight) -> Iterator[Item]:
+        """What brings the proxy's versions of `keys` up to date: upserts, Endpoints, removals."""
+        deltas: list[EndpointsDelta] = []
+        for kind in Kind:
+            for key in keys:
+                version = view.get(key) if key.kind is kind and self._sees(key) else None
+                item = self._news(view, key, version) if version is not None else None
+                if isinstance(item, EndpointsDelta):
+                    sent.by_delta.add(key)
+                    deltas.append(item)
+                elif item is not None:
+                    yield item
+        yield from deltas
+        for kind in reversed(Kind):
+            for key in keys:
+                if key.kind is kind and (view.get(key) is None or not self._sees(key)):
+                    yield from self._removal(view, key)
+
+    def _news(self, view: View, key: Key, version: Version) -> Upsert | EndpointsDelta | None:
+        have = self._known.get(key)
         refused = self._refused.get(key)
         if have == version.hash or (refused is not None and refused[0] == version.hash):
             return None
-        if have is not None and store.is_tentative(key) and key not in self._own_tentative:
+        if have is not None and view.is_tentative(key) and key not in self._own_tentative:
             return None
-        if have and (delta := store.endpoints_since(key, have)) is not None:
+        if have and (delta := view.endpoints_since(key, have)) is not None:
             self._refused.pop(key, None)
             self._known[key] = delta.hash
             return delta
         self._refused.pop(key, None)
         self._known[key] = version.hash
-        (self._own_tentative.add if store.is_tentative(key) else self._own_tentative.discard)(key)
+        (self._own_tentative.add if view.is_tentative(key) else self._own_tentative.discard)(key)
         return Upsert(kind=key.kind, name=key.name, hash=version.hash, body=version.body)
 
-    def _launch(self, update: Update, kept: Iterable[Key] = ()) -> Iterator[bytes]:
-        by_delta = frozenset(Key(Kind.ENDPOINTS, item.name) for item in update.endpoints)
-        self._in_flight = _InFlight(update.position, by_delta, frozenset(kept))
-        self._event_ms = None
-        return frames(update)
+    def _removal(self, view: View, key: Key) -> Iterator[Removal]:
+        if key not in self._known:
+            return
+        if view.keeps_unnamed(key.kind):
+            self._unnamed.add(key)
+            return
+        del self._known[key]
+        self._refused.pop(key, None)
+        self._own_tentative.discard(key)
+        yield Removal(kind=key.kind, name=key.name)
+
+    def _launch(
+        self, sent: _InFlight, items: Iterator[Item], *, full: bool = False
+    ) -> Iterator[bytes] | None:
+        """The frames of an update; None, and nothing is in flight, where there is nothing to say."""
+
+        def until_complete() -> Iterator[Item]:
+            yield from items
+            sent.complete = True
+
+        event_ms, self._event_ms = self._event_ms, None
+        parts = frames(until_complete(), position=sent.position, full=full, event_ms=event_ms)
+        first = next(parts, None)
+        if first is None:
+            return None
+        self._in_flight = sent
+        return chain((first,), parts)

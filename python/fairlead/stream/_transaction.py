@@ -2,16 +2,17 @@
 
 Laws:
 1. Parts of a transaction share its position; all but the last carry `more`.
-2. A frame holds at most 1 MiB of resources, unless a single one is bigger.
-3. Resources come in the order of `Kind`, removals after them in reverse.
+2. A frame holds at most 64 KiB of resources, unless a single one is bigger. Items are asked for as they are needed:
+   making one frame is all that anybody has to do at a time, about a millisecond.
+3. Resources keep the order of the items.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from fairlead.snapshot import EndpointsDelta, Key, Kind, Removal, Update, Upsert, encode_frame
+from fairlead.snapshot import EndpointsDelta, Key, Kind, Position, Removal, Update, Upsert, encode_frame
 
-FRAME_BYTES = 1 << 20
-"""What a frame may hold; small enough that the proxy reads it in one turn of its control thread."""
+FRAME_BYTES = 1 << 16
+"""What a frame may hold."""
 
 _OVERHEAD = 96
 _ENDPOINT_BYTES = 256
@@ -19,40 +20,36 @@ _ENDPOINT_BYTES = 256
 Item = Upsert | EndpointsDelta | Removal
 
 
-def frames(update: Update) -> Iterator[bytes]:
-    """The whole transaction in parts, each encoded when it is asked for; bodies are shared until then."""
+def frames(
+    items: Iterable[Item], *, position: Position, full: bool = False, event_ms: int | None = None
+) -> Iterator[bytes]:
+    """The whole transaction in parts, each made when it is asked for; no frame where nothing is to be said."""
     part: list[Item] = []
     size = 0
-    for item in _items(update):
+
+    def frame(*, more: bool) -> bytes:
+        return encode_frame(
+            Update(
+                position=position,
+                full=full,
+                more=more,
+                upserts=tuple(item for item in part if isinstance(item, Upsert)),
+                endpoints=tuple(item for item in part if isinstance(item, EndpointsDelta)),
+                removals=tuple(item for item in part if isinstance(item, Removal)),
+                event_ms=event_ms,
+            )
+        )
+
+    for item in items:
         weight = _size(item)
         if part and size + weight > FRAME_BYTES:
-            yield _frame(update, part, more=True)
-            part, size = [], 0
+            yield frame(more=True)
+            part.clear()
+            size = 0
         part.append(item)
         size += weight
-    yield _frame(update, part, more=False)
-
-
-def _items(update: Update) -> Iterator[Item]:
-    for kind in Kind:
-        yield from (item for item in update.upserts if item.kind is kind)
-    yield from update.endpoints
-    for kind in reversed(Kind):
-        yield from (item for item in update.removals if item.kind is kind)
-
-
-def _frame(update: Update, part: list[Item], *, more: bool) -> bytes:
-    return encode_frame(
-        Update(
-            position=update.position,
-            full=update.full,
-            more=more,
-            upserts=tuple(item for item in part if isinstance(item, Upsert)),
-            endpoints=tuple(item for item in part if isinstance(item, EndpointsDelta)),
-            removals=tuple(item for item in part if isinstance(item, Removal)),
-            event_ms=update.event_ms,
-        )
-    )
+    if part or full:
+        yield frame(more=False)
 
 
 def _size(item: Item) -> int:

@@ -8,7 +8,7 @@ Laws:
 """
 
 from fairlead.translate._addresses import AddressBook, AddressProblem, Assignment
-from fairlead.translate._model import CONTROLLER_NAME, Delta, Encoded, Origin, TranslateSettings
+from fairlead.translate._model import CONTROLLER_NAME, Delta, Encoded, Origin, Part, TranslateSettings
 from fairlead.translate._outbox import Validate
 from fairlead.translate._statuses import (
     AncestorStatus,
@@ -45,6 +45,7 @@ __all__ = [
     "ObjectStatus",
     "Origin",
     "ParentStatus",
+    "Part",
     "PolicyStatus",
     "Reason",
     "RouteStatus",

@@ -1,11 +1,15 @@
 """What translation gives: resources as bytes, changes of endpoints, statuses, findings.
 
 Laws:
-1. A Delta is consistent by itself: whoever applies all Deltas in order has a Snapshot after each one in
-   which every Route finds the Listeners, Backends and Endpoints that it names.
+1. A Delta is consistent by itself, a big one with all its parts: whoever applies all in order has a Snapshot after
+   each one in which every Route finds the Listeners, Backends and Endpoints that it names.
 2. Within a Delta upserts come first (Endpoints and Backends before Routes), then endpoints, then removals.
 3. A resource whose content did not change is in no Delta.
+4. Between the parts of a Delta whole ones of the endpoint lane may come. No part names Endpoints but to remove
+   them, so neither needs what the other brings. The statuses of a Delta in parts come after its last part.
 """
+
+from enum import Enum
 
 import msgspec
 
@@ -42,9 +46,19 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     """Computed while a kind that it depends on could not be read: a proxy that has any version keeps it."""
 
 
-class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Changes that go out together."""
+class Part(Enum):
+    """What a Delta is of the changes that go out together."""
 
+    WHOLE = "whole"
+    MORE = "more"
+    """More parts follow, and nothing is in force before the last."""
+    LAST = "last"
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Changes that go out together, or a part of them."""
+
+    part: Part = Part.WHOLE
     upserts: tuple[Encoded, ...] = ()
     """In the order of `snapshot.Kind`."""
     endpoints: tuple[snapshot.EndpointsDelta, ...] = ()

@@ -18,7 +18,7 @@ from fairlead.translate._addresses import AddressBook
 from fairlead.translate._graph import Level, Name, Unit
 from fairlead.translate._model import Delta, Encoded, Origin, TranslateSettings
 from fairlead.translate._objects import policy_targets, recorded_address, ref_of
-from fairlead.translate._outbox import Validate
+from fairlead.translate._outbox import PART, Validate
 from fairlead.translate._statuses import ObjectStatus
 from fairlead.translate._units import Units
 from fairlead.translate._world import new_world
@@ -40,10 +40,16 @@ class Translator:
     """
 
     def __init__(
-        self, settings: TranslateSettings, addresses: AddressBook, validate: Validate | None = None
+        self,
+        settings: TranslateSettings,
+        addresses: AddressBook,
+        validate: Validate | None = None,
+        *,
+        part: int = PART,
     ) -> None:
+        """`part`: see Outbox."""
         self._validate = validate
-        self._world = new_world(settings, addresses, validate)
+        self._world = new_world(settings, addresses, validate, part)
         self._units = Units(self._world)
 
     @property
@@ -77,9 +83,21 @@ class Translator:
         return self._world.backends.lane() if self.ready else None
 
     def configuration_lane(self, within: Callable[[], bool]) -> Delta | None:
-        """Works while `within()` is true, on at least one unit; gives what is consistent by itself, or None."""
+        """Works while `within()` is true, on at least one unit; gives what may go out by then, or None.
+
+        While a big Delta goes out, a part per call, no unit is worked on.
+        """
         if not self.ready:
             return None
+        if not self._world.outbox.leaving:
+            self._work(within)
+        world = self._world
+        delta = world.outbox.take(held=world.held, findings=world.findings.take())
+        if delta is not None:
+            world.backends.settle(delta)
+        return delta
+
+    def _work(self, within: Callable[[], bool]) -> None:
         world = self._world
         while (unit := world.queue.pop()) is not None:
             self._units.work(unit)
@@ -88,10 +106,6 @@ class Translator:
         world.held = world.held and bool(world.queue)
         if not world.held:
             self._units.gateways.say_statuses()
-        delta = world.outbox.take(held=world.held, findings=world.findings.take())
-        if delta is not None:
-            world.backends.settle(delta)
-        return delta
 
     def reassign_addresses(self, *, assigning: bool) -> None:
         """Says whether this instance may assign addresses; Gateways without one are tried again."""

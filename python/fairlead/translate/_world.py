@@ -33,6 +33,8 @@ class World:
         self.backends = Backends(self.settings, self.objects, self.outbox, self.findings)
 
 
-def new_world(settings: TranslateSettings, addresses: AddressBook, validate: Validate | None) -> World:
+def new_world(
+    settings: TranslateSettings, addresses: AddressBook, validate: Validate | None, part: int
+) -> World:
     """A world without objects."""
-    return World(settings, addresses, Outbox(validate))
+    return World(settings, addresses, Outbox(validate, part=part))
