@@ -118,8 +118,8 @@ fn round_robin_over_all_workers_is_fair_at_10_000_endpoints() {
             let views = views(&weights);
             let subsets = all(&views, workers, 0x1234_5678_9ABC_DEF0).expect("subsets");
             let total: usize = weights.iter().map(|&weight| weight as usize).sum();
-            // So many that one pick more or less for an Endpoint, which each worker's phase may give, is below 1 %.
-            let each = total * 200 / workers;
+            // So many that one pick more or less for an Endpoint, which each phase may give, is 1 %.
+            let each = total * 100 / workers;
             let mut counts = vec![0u32; COUNT];
             for members in &subsets {
                 let own = views_of(&views, members);
@@ -133,7 +133,7 @@ fn round_robin_over_all_workers_is_fair_at_10_000_endpoints() {
             let shares: Vec<f64> = counts
                 .iter()
                 .zip(&weights)
-                .map(|(&count, &weight)| f64::from(count) / (200.0 * f64::from(weight)))
+                .map(|(&count, &weight)| f64::from(count) / (100.0 * f64::from(weight)))
                 .collect();
             let (hottest, coldest) = extremes(&shares);
             println!("{name}, {workers} workers: hottest {hottest:.3}, coldest {coldest:.3}");

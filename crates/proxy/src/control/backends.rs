@@ -262,6 +262,7 @@ fn member(registry: &mut Registry, endpoint: Endpoint, now: Micros) -> Arc<Membe
     // Validation has seen to it that the address parses; an unspecified one could only be refused by the kernel.
     let ip: IpAddr = endpoint.address.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
     let state = registry.acquire(&endpoint, SocketAddr::new(ip, endpoint.port), now);
+    state.set_terminating(endpoint.terminating);
     Arc::new(Member { endpoint, state })
 }
 
@@ -283,7 +284,8 @@ fn state(name: &Arc<str>, entry: &Entry) -> Option<Arc<BackendState>> {
     }))
 }
 
-fn view(member: &Member) -> EndpointView {
+/// What pickers see of an endpoint.
+pub(super) fn view(member: &Member) -> EndpointView {
     let endpoint = &member.endpoint;
     EndpointView {
         load: Arc::clone(&member.state.load),

@@ -3,7 +3,7 @@
 use fairlead_balance::{Micros, StatusClass};
 use fairlead_snapshot::{EndpointStats, FromProxy, Subscribe, Tag, Telemetry, encode_from_proxy};
 
-use super::backends::{Backends, Member};
+use super::backends::{Backends, Member, view};
 use crate::diagnostics::unix_ms;
 
 /// The shortest period: a controller cannot keep the control thread busy with it.
@@ -53,20 +53,6 @@ impl Subscription {
     }
 }
 
-/// The word for where an endpoint stands.
-fn state_name(member: &Member, now: Micros) -> &'static str {
-    let endpoint = &member.endpoint;
-    if member.state.is_suspect(now) {
-        "suspect"
-    } else if endpoint.ready {
-        "ready"
-    } else if endpoint.terminating {
-        if endpoint.serving { "fallback" } else { "draining" }
-    } else {
-        "not-ready"
-    }
-}
-
 fn stats(backend: &str, member: &Member, now: Micros) -> EndpointStats {
     let load = &member.state.load;
     let totals = load.totals();
@@ -88,7 +74,7 @@ fn stats(backend: &str, member: &Member, now: Micros) -> EndpointStats {
         latency_p50_us: totals.latency.quantile_us(0.5).unwrap_or(0),
         latency_p99_us: totals.latency.quantile_us(0.99).unwrap_or(0),
         requests,
-        state: state_name(member, now).into(),
+        state: member.state.word(&view(member), now).as_str().into(),
         success: requests - answered_badly,
     }
 }

@@ -160,6 +160,30 @@ fn a_delta_from_another_base_changes_nothing() {
 }
 
 #[test]
+fn metrics_and_telemetry_have_one_word_for_where_an_endpoint_stands() {
+    let mut core = core();
+    let commit = gateway().apply(&mut core, 1);
+    let word = |commit: &Commit| {
+        let backend = reached(&commit.root, "/").unwrap();
+        backend.endpoints[0].word(&backend.views[0], NOW).as_str()
+    };
+    assert_eq!(word(&commit), "ready");
+    let stands = |serving, terminating| Endpoint { ready: false, serving, terminating, ..endpoint(1) };
+    let steps = [
+        (stands(true, true), "fallback"),
+        (stands(false, true), "draining"),
+        (stands(false, false), "not-ready"),
+        (endpoint(1), "ready"),
+    ];
+    for (step, (endpoint, expected)) in steps.into_iter().enumerate() {
+        let mut delta = Sent::default();
+        let hashes = ["e1", "e2", "e3", "e4", "e5"];
+        delta.deltas.push((APP.to_owned(), hashes[step], hashes[step + 1], vec![endpoint], vec![]));
+        assert_eq!(word(&delta.apply(&mut core, step as u64 + 2)), expected);
+    }
+}
+
+#[test]
 fn an_endpoint_of_two_backends_is_one_state() {
     let mut core = core();
     let two = gateway().put(OTHER, "e1", endpoints([2])).put(OTHER, "k1", backend("other"));

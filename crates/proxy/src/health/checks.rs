@@ -77,7 +77,7 @@ pub(super) fn ready(shared: &Shared) -> Report {
     let reasons = || binds.iter().map(|fact| format!("{}: {}", fact.name, fact.message)).collect::<Vec<_>>();
     report.add("listeners", holds(bound, || reasons().join("; ")));
     let running = shared.phase() == Phase::Running;
-    report.add("not-draining", holds(running, || "the proxy is on its way out".to_owned()));
+    report.add("not-draining", holds(running, || "draining".to_owned()));
     report
 }
 
@@ -115,6 +115,8 @@ mod tests {
         shared.control.set_binds(vec![fact("a", false), fact("b", true)]);
         assert!(ready(&shared).ok(), "one bad bind harms itself only");
         shared.advance(Phase::Draining);
-        assert!(!ready(&shared).ok());
+        let report = ready(&shared);
+        assert!(!report.ok());
+        assert!(report.text(true).contains("[-]not-draining failed: draining"), "{}", report.text(true));
     }
 }

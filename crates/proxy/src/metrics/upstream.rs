@@ -7,12 +7,10 @@ use rustc_hash::FxHashMap;
 
 use super::gauge_seconds;
 use super::text::{Page, Type};
-use crate::shared::{BackendState, EndpointState, Root, Shared};
+use crate::shared::{BackendState, EndpointState, EndpointWord, Root, Shared};
 
 /// Every fourth bucket of the record is a bound here: 16 of 64 are enough for a graph.
 const BUCKET_STEP: usize = 4;
-
-const STATES: [&str; 4] = ["ready", "fallback", "suspect", "not-ready"];
 
 struct Series<'a> {
     backend: &'a BackendState,
@@ -36,14 +34,17 @@ pub(super) fn write(page: &mut Page, shared: &Shared, root: &Root, now: Micros) 
     let all: Vec<Series<'_>> = root.backends.iter().flat_map(|(_, backend)| series(backend)).collect();
     page.family("fairlead_upstream_endpoints", Type::Gauge, "Endpoints of a Backend, by state.");
     for (_, backend) in root.backends.iter() {
-        for state in STATES {
+        for state in EndpointWord::ALL {
             let count = backend
                 .endpoints
                 .iter()
                 .zip(backend.views.iter())
-                .filter(|(endpoint, view)| name(endpoint, view, now) == state);
-            let labels =
-                [("backend_namespace", &*backend.namespace), ("backend", &*backend.name), ("state", state)];
+                .filter(|(endpoint, view)| endpoint.word(view, now) == state);
+            let labels = [
+                ("backend_namespace", &*backend.namespace),
+                ("backend", &*backend.name),
+                ("state", state.as_str()),
+            ];
             page.int("fairlead_upstream_endpoints", &labels, count.count() as u64);
         }
     }
@@ -128,20 +129,8 @@ fn per_endpoint(page: &mut Page, all: &[Series<'_>], now: Micros) {
     page.family("fairlead_upstream_endpoint_state", Type::Gauge, "1 for the state that the endpoint is in.");
     for each in all {
         let mut labels = each.labels();
-        labels.push(("state", name(each.endpoint, each.view, now)));
+        labels.push(("state", each.endpoint.word(each.view, now).as_str()));
         page.int("fairlead_upstream_endpoint_state", &labels, 1);
-    }
-}
-
-fn name(endpoint: &EndpointState, view: &EndpointView, now: Micros) -> &'static str {
-    if endpoint.is_suspect(now) {
-        "suspect"
-    } else if view.ready {
-        "ready"
-    } else if view.fallback {
-        "fallback"
-    } else {
-        "not-ready"
     }
 }
 

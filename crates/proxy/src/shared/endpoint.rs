@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use fairlead_balance::{Dialable, EndpointLoad, Micros};
+use fairlead_balance::{Dialable, EndpointLoad, EndpointView, Micros};
 use fairlead_snapshot::Endpoint;
 
 /// A dense index, and the number of its incarnation.
@@ -38,7 +38,39 @@ pub struct EndpointState {
     /// For people.
     pub last_failure: LastFailure,
     dial_failures: AtomicU64,
+    terminating: AtomicBool,
     gone: AtomicBool,
+}
+
+/// Where an Endpoint of a Backend stands: one word for people, the same in metrics and telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointWord {
+    /// Takes new requests.
+    Ready,
+    /// Serving and terminating: takes new requests while none is ready.
+    Fallback,
+    /// Terminating, and takes no new requests.
+    Draining,
+    /// Takes no new requests for another reason.
+    NotReady,
+    /// Its last dials, or its silence, speak against it.
+    Suspect,
+}
+
+impl EndpointWord {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Fallback, Self::Draining, Self::NotReady, Self::Suspect];
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Fallback => "fallback",
+            Self::Draining => "draining",
+            Self::NotReady => "not-ready",
+            Self::Suspect => "suspect",
+        }
+    }
 }
 
 impl EndpointState {
@@ -60,6 +92,7 @@ impl EndpointState {
             connections: AtomicU32::new(0),
             last_failure: LastFailure::default(),
             dial_failures: AtomicU64::new(0),
+            terminating: AtomicBool::new(endpoint.terminating),
             gone: AtomicBool::new(false),
         }
     }
@@ -67,6 +100,26 @@ impl EndpointState {
     /// Whether its last dials, or its silence, speak against it.
     pub fn is_suspect(&self, now: Micros) -> bool {
         self.load.is_suspect() || self.load.dialable(now) != Dialable::Yes
+    }
+
+    /// Where it stands in a Backend that sees it like this.
+    pub fn word(&self, view: &EndpointView, now: Micros) -> EndpointWord {
+        if self.is_suspect(now) {
+            EndpointWord::Suspect
+        } else if view.ready {
+            EndpointWord::Ready
+        } else if view.fallback {
+            EndpointWord::Fallback
+        } else if self.terminating.load(Ordering::Relaxed) {
+            EndpointWord::Draining
+        } else {
+            EndpointWord::NotReady
+        }
+    }
+
+    /// Says whether its Pod is on its way out.
+    pub fn set_terminating(&self, terminating: bool) {
+        self.terminating.store(terminating, Ordering::Relaxed);
     }
 
     /// Counts and notes a failed dial; what it means for picks is the record's business.

@@ -18,7 +18,7 @@ mod stats;
 mod worker_cell;
 
 pub use control_stats::ControlStats;
-pub use endpoint::{EndpointSlot, EndpointState, LastFailure};
+pub use endpoint::{EndpointSlot, EndpointState, EndpointWord, LastFailure};
 pub use process::{Clock, Phase, Shared};
 pub use root::{
     ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, Root, RouteLabels, RouteStats,
