@@ -198,12 +198,13 @@ class Rig:
         self._routes = routes
         self._collecting = (0.0, 0.0)
 
-    def _collected(self, phase: str, _: dict[str, int]) -> None:
+    def _collected(self, phase: str, info: dict[str, int]) -> None:
         now = time.perf_counter(), time.thread_time()
         if phase == "start":
             self._collecting = now
         else:
-            self.longest.note("collector", now[0] - self._collecting[0], now[1] - self._collecting[1])
+            kind = f"collector, generation {info['generation']}"
+            self.longest.note(kind, now[0] - self._collecting[0], now[1] - self._collecting[1])
 
     async def quiet(self, routes: int) -> None:
         """Until the proxy serves everything and as many Routes as given have a status."""

@@ -41,9 +41,9 @@ def gateway(routes: int = 0) -> GatewayStatus:
     return GatewayStatus(ref=GATEWAY, uid="u", conditions=both, addresses=(address,), listeners=(listener,))
 
 
-def route() -> RouteStatus:
+def route(ref: Ref = ROUTE) -> RouteStatus:
     parent = ParentStatus(parent_ref=ParentReference(name="web"), conditions=(good(ConditionType.ACCEPTED),))
-    return RouteStatus(ref=ROUTE, uid="u", parents=(parent,), key=ROUTE_KEY)
+    return RouteStatus(ref=ref, uid="u", parents=(parent,), key=ROUTE_KEY)
 
 
 def said(book: StatusBook) -> GatewayStatus:
@@ -195,3 +195,23 @@ def test_a_tentative_status_gives_way_to_the_firm_one() -> None:
     book.update([route()], generation=2, now=1)
     book.acknowledged(2)
     assert book.settle(1) == [(Kind.HTTP_ROUTE, ROUTE)]
+
+
+def test_what_must_wait_holds_up_neither_the_loop_nor_what_can_be_settled() -> None:
+    book = StatusBook()
+    refs = [Ref("default", f"r{number}") for number in range(100)]
+    book.update([route(ref) for ref in refs[:99]], generation=9, now=0)
+    book.acknowledged(8)
+    book.update([route(refs[99])], generation=8, now=0)
+    said = book.settle(1, most=1)
+    calls = 1
+    while book.behind:
+        said += book.settle(1, most=1)
+        calls += 1
+    assert said == [(Kind.HTTP_ROUTE, refs[99])]
+    assert calls > 1
+    book.acknowledged(9)
+    assert len(book.settle(1, most=30)) == 30
+    assert book.behind
+    assert len(book.settle(1)) == 69
+    assert not book.behind

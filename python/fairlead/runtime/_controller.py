@@ -5,7 +5,8 @@ Laws:
    it again. The proxy serves on meanwhile.
 2. Nothing is streamed before everything required was listed and translated once.
 3. What a sync has brought is taken out of the garbage collector's sight, and the first sync runs without it: a
-   full collection of a big installation holds the loop for tens of milliseconds, and finds nothing.
+   full collection of a big installation holds the loop for tens of milliseconds, and finds nothing. So with what
+   later changes bring (`_garbage`).
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from fairlead import __version__, admin, api, stream
 from fairlead.base import Clock, ErrorSource, FairleadError, SystemClock, configure_logging, get_logger
 from fairlead.resources import BackendPolicy, HTTPRoute
 from fairlead.runtime import _addresses
+from fairlead.runtime._garbage import keep_tidy
 from fairlead.runtime._lanes import Lanes
 from fairlead.runtime._lock import CONTROLLER, acquire
 from fairlead.runtime._paths import InstancePaths, instance_paths
@@ -101,6 +103,7 @@ class Controller:
             tasks.create_task(self._server.run(self._paths.stream_socket), name="stream")
             tasks.create_task(api_server.run(self._paths.admin_socket), name="admin")
             tasks.create_task(self._lanes.run(), name="lanes")
+            tasks.create_task(keep_tidy(at_rest=lambda: self._translator.idle), name="garbage")
             tasks.create_task(self._looking.run(), name="telemetry")
             if self._attached.writing is not None:
                 writing = self._attached.writing.run(self._statuses, on_held=self._on_held)

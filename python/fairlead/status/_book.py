@@ -31,6 +31,9 @@ from fairlead.translate import (
 PENDING_AFTER_S = 2.0
 TENTATIVE_S = 30.0
 
+_GLANCES = 16
+"""How much cheaper it is to see that a statement must wait than to make it."""
+
 Name = tuple[Kind, Ref]
 
 
@@ -59,6 +62,8 @@ class StatusBook:
         self._acked = 0
         self._unbound: dict[str, str] = {}
         self._rejected: dict[Key, Rejection] = {}
+        self._round: list[Name] = []
+        """Those of the waiting that are still to be looked at, from the last."""
         self.behind = False
 
     def update(self, statuses: Iterable[ObjectStatus], *, generation: int, now: float) -> None:
@@ -97,24 +102,27 @@ class StatusBook:
     def settle(self, now: float, *, most: int | None = None) -> list[Name]:
         """Settles what can be settled at `now`; returns the names of objects with something new to say.
 
-        With `most`, at most so many are settled; `behind` says whether others are left for the next call.
+        With `most`, at most so many are settled, and `_GLANCES` times as many looked at; `behind` says whether others
+        are left for the next call.
         """
-        done = 0
-        self.behind = False
-        for name in list(self._waiting):
-            entry = self._entries[name]
-            if _is_tentative(entry.intent) and now - entry.since < TENTATIVE_S:
+        if not self._round:
+            self._round = list(self._waiting)
+            self._round.reverse()
+        done = looked = 0
+        while self._round and (most is None or (done < most and looked < most * _GLANCES)):
+            looked += 1
+            name = self._round.pop()
+            entry = self._entries.get(name) if name in self._waiting else None
+            if entry is None or (_is_tentative(entry.intent) and now - entry.since < TENTATIVE_S):
                 continue
             settled = entry.generation <= self._acked
             if not settled and (
                 now - entry.since < PENDING_AFTER_S or not (entry.said is None or entry.said.settled)
             ):
                 continue
-            if done == most:
-                self.behind = True
-                break
             self._say(name, entry, settled=settled)
             done += 1
+        self.behind = bool(self._round)
         dirty, self._dirty = list(self._dirty), {}
         return dirty
 

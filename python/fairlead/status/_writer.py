@@ -127,6 +127,9 @@ class StatusWriter:
                 await self._pause()
 
     async def _pause(self) -> None:
+        if self._keeper.behind:
+            await asyncio.sleep(0)
+            return
         busy = self._keeper.waiting or (self._due and self._may_write())
         try:
             async with asyncio.timeout(_TICK_S if busy else None):

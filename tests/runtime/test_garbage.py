@@ -1,0 +1,73 @@
+"""What the controller lets the garbage collector do."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from fairlead.runtime import _garbage
+
+
+class Node:
+    """Refers to itself, so only the collector finds it."""
+
+    found = 0
+
+    def __init__(self) -> None:
+        self.me = self
+
+    def __del__(self) -> None:
+        Node.found += 1
+
+
+@pytest.fixture(autouse=True)
+def _collector() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    gc.collect()
+    Node.found = 0
+    _garbage.spare_the_old()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+def grow(rounds: int) -> None:
+    """Has the young generations collected, so that what survives is old."""
+    while gc.get_count()[2] < rounds:
+        gc.collect(1)
+
+
+def test_much_that_is_alive_is_not_looked_through() -> None:
+    kept = [[] for _ in range(100_000)]  # type: list[list[object]]
+    pauses: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        pauses.append(info["generation"])
+
+    gc.callbacks.append(note)
+    kept += [[] for _ in range(100_000)]
+    gc.callbacks.remove(note)
+    assert set(pauses) <= {0, 1}
+    before = gc.get_freeze_count()
+    grow(10)
+    _garbage.tidy()
+    assert gc.get_freeze_count() - before >= len(kept)
+
+
+def test_a_little_old_garbage_is_collected_at_rest() -> None:
+    nodes = [Node() for _ in range(10)]
+    grow(1)
+    nodes.clear()
+    gc.collect(1)
+    assert Node.found == 0
+    _garbage.tidy()
+    assert Node.found == 10
+
+
+def test_where_nothing_grew_old_nothing_is_done() -> None:
+    gc.collect()
+    before = gc.get_freeze_count()
+    runs = gc.get_stats()[2]["collections"]
+    _garbage.tidy()
+    assert gc.get_freeze_count() == before
+    assert gc.get_stats()[2]["collections"] == runs
