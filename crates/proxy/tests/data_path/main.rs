@@ -13,3 +13,4 @@ mod repeats;
 mod strict;
 mod support;
 mod upgrade;
+mod weighted;

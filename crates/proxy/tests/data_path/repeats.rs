@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::support::{self, Backend, Client, Proxy, text};
@@ -17,8 +18,8 @@ fn refusing() -> SocketAddr {
 /// An address that does not answer: its backlog is full, so that the kernel drops what comes.
 struct Silent {
     address: SocketAddr,
-    _listener: socket2::Socket,
-    _filling: Vec<socket2::Socket>,
+    listener: socket2::Socket,
+    filling: Vec<socket2::Socket>,
 }
 
 impl Silent {
@@ -38,7 +39,29 @@ impl Silent {
         support::pause(20);
         let refused = TcpStream::connect_timeout(&address, Duration::from_millis(100));
         assert!(refused.is_err(), "the backlog is not full");
-        Self { address, _listener: listener, _filling: filling }
+        Self { address, listener, filling }
+    }
+
+    /// Accepts from now on, and answers the requests of the first connection that has some; gives their number at its
+    /// end.
+    fn wake(self) -> JoinHandle<usize> {
+        drop(self.filling);
+        let listener: TcpListener = self.listener.into();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+                let (mut writer, mut reader) = (stream.try_clone().unwrap(), support::reader(&stream));
+                let mut count = 0;
+                while reader.request().is_some() {
+                    count += 1;
+                    writer.write_all(&text("late")).unwrap();
+                }
+                if count > 0 {
+                    return count;
+                }
+            }
+            0
+        })
     }
 }
 
@@ -251,6 +274,34 @@ fn a_dial_without_an_answer_is_hedged() {
     assert!(slow <= 3, "and then passed over: {slow}");
     assert!(proxy.endpoint(silent.address).load.is_suspect());
     proxy.finish();
+}
+
+#[test]
+fn the_loser_of_a_hedge_finishes_into_the_pool_and_is_used() {
+    let late = Silent::new();
+    let backend = Backend::saying("ok");
+    let mut config = support::config();
+    // The kernel asks again after a second.
+    config.timeouts.connect_ms = 5_000;
+    config.timeouts.upstream_unacked_ms = 5_000;
+    config.timeouts.upstream_idle_ms = 20_000;
+    let mut proxy = Proxy::with(config, &[]);
+    proxy.set_members(&[late.address, backend.address]);
+    let endpoint = Arc::clone(proxy.endpoint(late.address));
+    let mut client = Client::connect(proxy.address);
+    let hedged = (0..2).any(|id| {
+        assert_eq!(send(&mut client, "GET", id, ""), 200);
+        endpoint.load.is_suspect()
+    });
+    assert!(hedged, "it was one of two endpoints' turn");
+    let served = late.wake();
+    support::wait_until("the loser's connection", || !endpoint.load.is_suspect());
+    let open = || endpoint.connections.load(Ordering::Relaxed);
+    assert_eq!(open(), 1);
+    let late_answers = (0..6).filter(|_| client.get("/").text() == "late").count();
+    assert_eq!((late_answers, open()), (3, 1), "its turns are served on the connection that came late");
+    proxy.finish();
+    assert_eq!(served.join().unwrap(), 3);
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub(crate) fn config() -> ProxyConfig {
 }
 
 /// A proxy with routes for `app.test`: `/` to the members, `/empty` to a Backend without any, `/invalid` to none,
-/// `/timed` with 300 ms for the request, `/hurried` with 300 ms for an attempt.
+/// `/timed` with 300 ms for the request, `/hurried` with 300 ms for an attempt, `/weighted` to the members and to the
+/// Backend without any as 9:1.
 pub(crate) struct Proxy {
     pub(crate) shared: Arc<Shared>,
     pub(crate) address: SocketAddr,
@@ -221,19 +222,20 @@ impl Drop for Proxy {
 }
 
 fn table(stats: &Arc<RouteStats>) -> fairlead_route::Table<Arc<RuleAction>> {
-    let backend = |slot| RuleTarget { weight: 1, to: Destination::Backend(slot) };
-    let invalid = RuleTarget { weight: 1, to: Destination::Invalid(TargetError::BackendNotFound) };
+    let backend = |weight, slot| RuleTarget { weight, to: Destination::Backend(slot) };
+    let invalid = |weight| RuleTarget { weight, to: Destination::Invalid(TargetError::BackendNotFound) };
     let rules = [
-        ("/", backend(APP), None, None),
-        ("/empty", backend(EMPTY), None, None),
-        ("/invalid", invalid, None, None),
-        ("/timed", backend(APP), Some(300_000), None),
-        ("/hurried", backend(APP), None, Some(300_000)),
+        ("/", vec![backend(1, APP)], None, None),
+        ("/empty", vec![backend(1, EMPTY)], None, None),
+        ("/invalid", vec![invalid(1)], None, None),
+        ("/timed", vec![backend(1, APP)], Some(300_000), None),
+        ("/hurried", vec![backend(1, APP)], None, Some(300_000)),
+        ("/weighted", vec![backend(90, APP), invalid(0), backend(10, EMPTY)], None, None),
     ];
-    let rules = rules.into_iter().enumerate().map(|(index, (path, target, request, attempt))| {
+    let rules = rules.into_iter().enumerate().map(|(index, (path, targets, request, attempt))| {
         let action = RuleAction {
             slot: ActionSlot { index: index as u32, version: 1 },
-            targets: [target].into(),
+            targets: targets.into(),
             request_timeout_us: request,
             backend_timeout_us: attempt,
             listener_port: 80,
