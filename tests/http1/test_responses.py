@@ -57,10 +57,13 @@ def _until_close(data: bytes) -> bool:
     return b"content-length" not in head and b"transfer-encoding" not in head
 
 
-def by_h11(data: bytes, method: bytes) -> Message | None:
-    """What all the bytes of a connection that has ended hold. None: no whole final response."""
+def by_h11(data: bytes, method: bytes) -> tuple[Message | None, bytes]:
+    """The response in front of all the bytes of a connection that has ended, and what is behind it.
+
+    None: there is no whole final response.
+    """
     if not data:
-        return None
+        return None, b""
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=256 * 1024)
     connection.send(h11.Request(method=method, target="/", headers=[("host", "a")]))
     connection.send(h11.EndOfMessage())
@@ -75,13 +78,13 @@ def by_h11(data: bytes, method: bytes) -> Message | None:
             elif isinstance(event, h11.Data):
                 message.body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
-                return message
+                return message, connection.trailing_data[0]
             elif event in (h11.NEED_DATA, h11.PAUSED) or isinstance(event, h11.ConnectionClosed):
-                return None
+                return None, b""
     except h11.RemoteProtocolError as error:
         # These say that the connection ended in the middle.
         if re.search("incomplete|closed", str(error)):
-            return None
+            return None, b""
         raise RefusedError(f"h11 refuses {data!r}: {error}") from error
 
 
@@ -104,12 +107,13 @@ def _request(method: bytes, target: bytes) -> bytes:
 
 
 def _one(rig: Rig, script: Script, method: bytes, answer: Answer, number: int) -> str:
-    """One response, and then a canary on a connection of its own. Gives what became of it."""
+    """One response with a canary pipelined behind it, and a canary from another client. Gives what became of it."""
     before = len(rig.upstreams)
-    exchange = rig.exchange([_request(method, b"/r")])
-    assert len(exchange.arrived) in {1, 2}, "a safe method may be tried twice"
+    canary = CANARY + b"%d" % number
+    exchange = rig.exchange([_request(method, b"/r") + _request(b"GET", canary)])
+    assert len(exchange.arrived) in {1, 2, 3}, "a safe method may be tried twice"
     received = exchange.received
-    read = by_h11(received, method)
+    read, rest = by_h11(received, method)
     if method != b"HEAD" and not _until_close(received):
         other = by_llhttp(received)
         assert (read is None) == (other is None), f"h11 {read}, llhttp {other}, of {received!r}"
@@ -117,15 +121,23 @@ def _one(rig: Rig, script: Script, method: bytes, answer: Answer, number: int) -
     if answer.expected is not None:
         assert read is not None, f"cut off: {received!r}"
         assert read.same(answer.expected), f"{answer.expected} arrived as {read}"
-    canary = CANARY + b"%d" % number
-    follow = rig.exchange([_request(b"GET", canary)])
-    found = by_h11(follow.received, b"GET")
-    assert found is not None, follow.received
-    assert found.same(Message(b"200", body=canary)), f"somebody else's answer: {follow.received!r}"
-    assert len(rig.upstreams) - before <= 3
+    # Bytes behind a response that come in a packet of their own may meet the next request on its way, and then nobody
+    # can tell them from its answer; so may an end that was not announced, and for a client that has ended its
+    # direction nothing is sent again.
+    if rest and len(script.pieces) == 1 and not (script.closes and rest.startswith(b"HTTP/1.1 502 ")):
+        _is_canary(rest, canary)
+    _is_canary(rig.exchange([_request(b"GET", canary)]).received, canary)
+    assert len(rig.upstreams) - before <= 4
     if answer.expected is not None:
-        return "good"
+        return "good" if rest else "good, then closed"
     return "502" if read is not None and read.kind == b"502" else "cut off" if read is None else "taken"
+
+
+def _is_canary(received: bytes, canary: bytes) -> None:
+    found, rest = by_h11(received, b"GET")
+    assert found is not None, received
+    assert found.same(Message(b"200", body=canary)), f"somebody else's answer: {received!r}"
+    assert not rest
 
 
 def test_other_parsers_read_a_response_as_it_was_meant_and_no_other_client_gets_a_byte_of_it(
