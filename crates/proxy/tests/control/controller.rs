@@ -256,5 +256,5 @@ pub(crate) fn gateway(name: &str, bind: SocketAddr, endpoint: SocketAddr) -> Vec
 
 /// An address of loopback that nobody listens on.
 pub(crate) fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    std::net::TcpListener::bind("127.0.0.99:0").unwrap().local_addr().unwrap()
 }

@@ -100,7 +100,8 @@ fn every_bad_end_has_its_flags() {
     client.send("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n");
     client.response("GET");
     expected.push((400, "DPE".to_owned()));
-    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // On an address that no other test listens on: its port stays refusing.
+    let refusing = TcpListener::bind("127.0.0.99:0").unwrap().local_addr().unwrap();
     proxy.set_members(&[refusing]);
     assert_eq!(Client::connect(proxy.address).get("/").status, 502);
     expected.push((502, "UF".to_owned()));
@@ -163,7 +164,8 @@ fn the_ledger_knows_classes_and_latencies() {
 fn retries_are_counted_by_their_reason() {
     let backend = Backend::saying("ok");
     let mut proxy = Proxy::start(&[&backend]);
-    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // On an address that no other test listens on: its port stays refusing.
+    let refusing = TcpListener::bind("127.0.0.99:0").unwrap().local_addr().unwrap();
     proxy.set_members(&[refusing, backend.address]);
     let mut client = Client::connect(proxy.address);
     for _ in 0..2 {

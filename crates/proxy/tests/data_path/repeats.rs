@@ -12,7 +12,7 @@ use crate::support::{self, Backend, Client, Proxy, text};
 
 /// An address that refuses connections.
 fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.99:0").unwrap().local_addr().unwrap()
 }
 
 /// An address that does not answer: its backlog is full, so that the kernel drops what comes.
