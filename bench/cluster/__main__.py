@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,10 @@ def main() -> int:
     options = parser.parse_args()
     only = {word for word in options.only.split(",") if word}
     names = {word for word in options.peers.split(",") if word}
+
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that the cluster ends as well
 
     for program, name in ((tools.nginx(), "nginx"), (tools.traefik(), "Traefik")):
         if program is None:

@@ -28,6 +28,7 @@ def test_client_sees_dead_pods(cluster: Cluster, namespace: Namespace) -> None:
             hosts=["x"],
             path="/?delay=30ms",
             connections=4,
+            extra=400,
             rate=100,
             timeout=1.5,
         )

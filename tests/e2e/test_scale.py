@@ -51,11 +51,12 @@ def test_scale_3_7_2_0_4_is_followed(
         namespace.scale("echo", 4)
         eventually("200 again", lambda: cluster.get(gateway, 8080, HOST).status == 200)
         some_again = time.monotonic()
-        ready = {pod.name for pod in namespace.wait_for_pods("echo", 4)}
+        pods = namespace.wait_for_pods("echo", 4)
+        ready = {pod.name for pod in pods}
         eventually("exactly the ready Pods answer", lambda: pods_that_answer(cluster, gateway) == ready)
         result = load.stop()
     seen = fairlead.get("endpoints", f"--namespace={namespace.name}")
-    assert all(name in seen for name in ready), seen
+    assert all(f"{pod.address}:8080" in seen for pod in pods), seen
     assert gateway in fairlead.get("gateways", f"--namespace={namespace.name}")
 
     while_some = result.where(lambda record: record.done < to_none or record.due > some_again)
