@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMPS := .make
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help run test check build fmt lint bench bench-cluster cluster requirements clean
+.PHONY: help run test check build fmt lint bench fuzz bench-cluster cluster requirements clean
 
 help:
 	@sed -n 's/^#   //p' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ cluster: $(STAMPS)/deps
 # CPU per request beside nginx and HAProxy, in a network namespace of its own.
 bench: build
 	@$(BIN)/python -m bench
+
+FUZZ_SECONDS ?= 600
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "error: cargo-fuzz is missing: cargo install cargo-fuzz"; exit 1; }
+	@for target in request_head response_head chunks connection; do mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 bench-cluster: build cluster
 	@$(BIN)/python -m bench.cluster
