@@ -3,7 +3,9 @@
 //! Laws:
 //! 1. A Backend has a slot as long as it is held or a Route names it: a Route built before its Backend came need not
 //!    be built again.
-//! 2. A change of single endpoints costs a search per endpoint and a copy of the Backend's list of members.
+//! 2. A change of single endpoints costs a search per endpoint and a copy of the Backend's list of views; where one
+//!    comes or goes, of its list of states too. Each copied entry is a count of references somewhere in memory: that is
+//!    what the copies cost, so what has not changed is shared with the version before.
 //! 3. What is invalid was refused before it came here.
 
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +35,53 @@ struct HeldEndpoints {
     body: Option<Body>,
     /// Sorted by id.
     members: Vec<Arc<Member>>,
+    /// Of each member.
+    views: Vec<EndpointView>,
+    /// Of each member, as of the last transaction; absent where one came or went since.
+    states: Option<Arc<[Arc<EndpointState>]>>,
+}
+
+impl HeldEndpoints {
+    fn new(version: Version, members: Vec<Arc<Member>>) -> Self {
+        let views = members.iter().map(|member| view(member)).collect();
+        Self { hash: version.hash, body: Some(version.body), members, views, states: None }
+    }
+
+    /// Puts a member in its place; gives the one that was there.
+    fn put(&mut self, member: Arc<Member>) -> Option<Arc<Member>> {
+        let place = self.members.binary_search_by(|other| other.endpoint.id.cmp(&member.endpoint.id));
+        match place {
+            Ok(at) => {
+                self.views[at] = view(&member);
+                let before = std::mem::replace(&mut self.members[at], member);
+                if !Arc::ptr_eq(&before.state, &self.members[at].state) {
+                    self.states = None;
+                }
+                Some(before)
+            }
+            Err(at) => {
+                self.views.insert(at, view(&member));
+                self.members.insert(at, member);
+                self.states = None;
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Arc<Member>> {
+        let at = self.members.binary_search_by(|member| (*member.endpoint.id).cmp(id)).ok()?;
+        self.views.remove(at);
+        self.states = None;
+        Some(self.members.remove(at))
+    }
+
+    fn states(&mut self) -> Arc<[Arc<EndpointState>]> {
+        let members = &self.members;
+        let states = self
+            .states
+            .get_or_insert_with(|| members.iter().map(|member| Arc::clone(&member.state)).collect());
+        Arc::clone(states)
+    }
 }
 
 #[derive(Debug)]
@@ -113,7 +162,7 @@ impl Backends {
         let registry = &mut self.registry;
         let members =
             endpoints.endpoints.into_iter().map(|endpoint| member(registry, endpoint, now)).collect();
-        let held = HeldEndpoints { hash: version.hash, body: Some(version.body), members };
+        let held = HeldEndpoints::new(version, members);
         let before = self.touch(name).endpoints.replace(held);
         self.release_all(before.as_ref());
     }
@@ -140,19 +189,12 @@ impl Backends {
             _ => return Err(Refusal::new(Reason::BaseMismatch, "no version is held")),
         };
         for endpoint in delta.upserts {
-            let place = held.members.binary_search_by(|member| member.endpoint.id.cmp(&endpoint.id));
-            let member = member(&mut self.registry, endpoint, now);
-            match place {
-                Ok(at) => {
-                    let before = std::mem::replace(&mut held.members[at], member);
-                    self.registry.release(&before.state);
-                }
-                Err(at) => held.members.insert(at, member),
+            if let Some(before) = held.put(member(&mut self.registry, endpoint, now)) {
+                self.registry.release(&before.state);
             }
         }
         for id in delta.removals {
-            if let Ok(at) = held.members.binary_search_by(|member| (*member.endpoint.id).cmp(&*id)) {
-                let before = held.members.remove(at);
+            if let Some(before) = held.remove(&id) {
                 self.registry.release(&before.state);
             }
         }
@@ -266,9 +308,12 @@ fn member(registry: &mut Registry, endpoint: Endpoint, now: Micros) -> Arc<Membe
     Arc::new(Member { endpoint, state })
 }
 
-fn state(name: &Arc<str>, entry: &Entry) -> Option<Arc<BackendState>> {
+fn state(name: &Arc<str>, entry: &mut Entry) -> Option<Arc<BackendState>> {
     let (_, backend) = entry.backend.as_ref()?;
-    let members = entry.endpoints.as_ref().map_or(&[][..], |held| &held.members);
+    let (endpoints, views) = match &mut entry.endpoints {
+        Some(held) => (held.states(), Arc::from(held.views.as_slice())),
+        None => (Arc::from([]), Arc::from([])),
+    };
     Some(Arc::new(BackendState {
         slot: entry.slot,
         incarnation: entry.incarnation,
@@ -279,8 +324,8 @@ fn state(name: &Arc<str>, entry: &Entry) -> Option<Arc<BackendState>> {
             LoadBalancer::PeakEwma => Policy::PeakEwma,
             LoadBalancer::RoundRobin => Policy::RoundRobin,
         },
-        endpoints: members.iter().map(|member| Arc::clone(&member.state)).collect(),
-        views: members.iter().map(|member| view(member)).collect(),
+        endpoints,
+        views,
     }))
 }
 

@@ -146,6 +146,20 @@ fn figures() {
         (0..ROUNDS).map(frame).collect()
     };
     report(&format!("delta of one endpoint among {ENDPOINTS}"), &deltas(&backend, ENDPOINTS), &mut core);
+    let came_and_went: Vec<Vec<u8>> = (0..ROUNDS)
+        .map(|round| {
+            let number = ENDPOINTS + round / 2;
+            let (base, hash) = (hash(ROUNDS + round), hash(ROUNDS + round + 1));
+            let (newcomer, gone) = (endpoint(0, number), endpoint(0, number).id);
+            let (upserts, removals) =
+                if round % 2 == 0 { (vec![newcomer], vec![]) } else { (vec![], vec![&*gone]) };
+            let mut update = at(2);
+            update.endpoints =
+                vec![EndpointsDelta { base: &base, hash: &hash, name: &backend, removals, upserts }];
+            encode_to_proxy(&ToProxy::Update(update))
+        })
+        .collect();
+    report(&format!("one endpoint comes to or leaves {ENDPOINTS}"), &came_and_went, &mut core);
     report("delta of one endpoint among 10", &deltas(&backend_name(1), 10), &mut core);
     let routes: Vec<Vec<u8>> = (0..ROUNDS)
         .map(|round| {
