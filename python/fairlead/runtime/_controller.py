@@ -21,7 +21,7 @@ from fairlead import __version__, admin, api, stream
 from fairlead.base import Clock, ErrorSource, FairleadError, SystemClock, configure_logging, get_logger
 from fairlead.resources import BackendPolicy, HTTPRoute
 from fairlead.runtime import _addresses
-from fairlead.runtime._garbage import keep_tidy
+from fairlead.runtime._garbage import Garbage
 from fairlead.runtime._lanes import Lanes
 from fairlead.runtime._lock import CONTROLLER, acquire
 from fairlead.runtime._paths import InstancePaths, instance_paths
@@ -88,6 +88,7 @@ class Controller:
             self._addresses,
             self._verdicts.for_translation,
         )
+        self._garbage = Garbage(at_rest=lambda: self._translator.idle)
         self._lanes = Lanes(
             self._translator, publish=self._publish, settled=self._on_settled, clock=self._clock
         )
@@ -103,7 +104,7 @@ class Controller:
             tasks.create_task(self._server.run(self._paths.stream_socket), name="stream")
             tasks.create_task(api_server.run(self._paths.admin_socket), name="admin")
             tasks.create_task(self._lanes.run(), name="lanes")
-            tasks.create_task(keep_tidy(at_rest=lambda: self._translator.idle), name="garbage")
+            tasks.create_task(self._garbage.run(), name="garbage")
             tasks.create_task(self._looking.run(), name="telemetry")
             if self._attached.writing is not None:
                 writing = self._attached.writing.run(self._statuses, on_held=self._on_held)
@@ -121,6 +122,7 @@ class Controller:
                     self._statuses.seen(item)
                 case _:
                     pass
+        self._garbage.stir()
         self._inventory.apply(changes)
         self._lanes.sink(changes)
 
@@ -137,6 +139,7 @@ class Controller:
             self._log.warning("finding", code=about.code, where=about.where, message=about.message)
 
     def _publish(self, delta: Delta) -> None:
+        self._garbage.stir()
         event_ms = None
         if delta.event_at is not None:
             age_s = self._clock.monotonic() - delta.event_at
@@ -164,6 +167,7 @@ class Controller:
         gc.enable()
 
     def _told(self, event: stream.Event) -> None:
+        self._garbage.stir()
         self._inventory.told(event)
         match event:
             case stream.Greeted():

@@ -24,12 +24,15 @@ class BaseUnknownError(FairleadError):
 class EndpointSet:
     """All endpoints of a Backend, with the recent changes that led here."""
 
+    __slots__ = ("_body", "_by_id", "_journal", "_journal_changes", "hash")
+
     def __init__(self, version: str, body: bytes) -> None:
         self.hash = version
         self._body: bytes | None = body
         self._by_id: dict[str, Endpoint] | None = None
         """Decoded at the first change: most Backends of a big installation are at rest."""
-        self._journal: deque[EndpointsDelta] = deque()
+        self._journal: deque[EndpointsDelta] | None = None
+        """None before the first change, for the same reason: an empty deque takes 600 bytes."""
         self._journal_changes = 0
 
     @property
@@ -52,6 +55,8 @@ class EndpointSet:
             by_id.pop(gone, None)
         self.hash = delta.hash
         self._body = None
+        if self._journal is None:
+            self._journal = deque()
         self._journal.append(delta)
         self._journal_changes += _changes(delta)
         while self._journal_changes > _JOURNAL_CHANGES and self._journal:
@@ -68,7 +73,7 @@ class EndpointSet:
     def since(self, base: str) -> EndpointsDelta | None:
         """One delta from version `base` to now; None when the way is not known."""
         steps: list[EndpointsDelta] = []
-        for delta in reversed(self._journal):
+        for delta in reversed(self._journal or ()):
             steps.append(delta)
             if delta.base == base:
                 return _merged(steps[::-1])

@@ -219,9 +219,6 @@ class Session:
     def _position(self) -> Position:
         return Position(epoch=self._epoch, generation=self._store.generation)
 
-    def _sees(self, key: Key) -> bool:
-        return self._visible is None or key in self._visible
-
     def _look(self) -> None:
         """In a scope, a change of one resource may bring others into view or out of it."""
         before = self._visible
@@ -239,7 +236,7 @@ class Session:
     def _everything(self, view: View, had: dict[Key, str], sent: _InFlight) -> Iterator[Item]:
         """All that the proxy should have."""
         known = self._known
-        keys = view if self._visible is None else self._visible
+        keys = view.keys if self._visible is None else self._visible
         for kind in Kind:
             for key in keys:
                 version = view.get(key) if key.kind is kind else None
@@ -266,7 +263,7 @@ class Session:
     def _changes(self) -> Iterator[bytes] | None:
         if self._dirty:
             self._look()
-        keys = self._dirty | self._unnamed
+        keys = self._dirty | self._unnamed if self._unnamed else self._dirty
         self._dirty, self._unnamed = set(), set()
         view, sent = self._store.view(keys), _InFlight(self._position())
         parts = self._launch(sent, self._differences(view, keys, sent))
@@ -278,9 +275,12 @@ class Session:
     def _differences(self, view: View, keys: AbstractSet[Key], sent: _InFlight) -> Iterator[Item]:
         """What brings the proxy's versions of `keys` up to date: upserts, Endpoints, removals."""
         deltas: list[EndpointsDelta] = []
+        seen = view.keys if self._visible is None else view.keys & self._visible
+        here = [key for key in keys if key in seen]
+        gone = [key for key in keys if key not in seen] if len(here) < len(keys) else []
         for kind in Kind:
-            for key in keys:
-                version = view.get(key) if key.kind is kind and self._sees(key) else None
+            for key in here:
+                version = view.get(key) if key.kind is kind else None
                 item = self._news(view, key, version) if version is not None else None
                 if isinstance(item, EndpointsDelta):
                     sent.by_delta.add(key)
@@ -289,8 +289,8 @@ class Session:
                     yield item
         yield from deltas
         for kind in reversed(Kind):
-            for key in keys:
-                if key.kind is kind and (view.get(key) is None or not self._sees(key)):
+            for key in gone:
+                if key.kind is kind:
                     yield from self._removal(view, key)
 
     def _news(self, view: View, key: Key, version: Version) -> Upsert | EndpointsDelta | None:

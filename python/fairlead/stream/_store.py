@@ -28,6 +28,9 @@ from fairlead.snapshot import (
 from fairlead.stream._endpoints import BaseUnknownError, EndpointSet
 from fairlead.translate import Delta, Encoded, Part
 
+_FREED = 1024
+"""Removed resources that one commit frees."""
+
 Validate = Callable[[Key, bytes], Rejection | None]
 """The verdict of the proxy's code on one encoded resource."""
 
@@ -45,15 +48,14 @@ class Version(Protocol):
 class View:
     """What is in force at one time. Only Endpoints go on: they are as they are when they are read."""
 
-    def __init__(
-        self, versions: Mapping[Key, Encoded | EndpointSet], tentative: AbstractSet[Key], generation: int
-    ) -> None:
+    def __init__(self, versions: Mapping[Key, Encoded | EndpointSet], tentative: AbstractSet[Key]) -> None:
         self._versions = versions
         self._tentative = tentative
-        self.generation = generation
 
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._versions)
+    @property
+    def keys(self) -> AbstractSet[Key]:
+        """What is in force."""
+        return self._versions.keys()
 
     def get(self, key: Key) -> Version | None:
         """The version in force."""
@@ -82,7 +84,9 @@ class _Stage:
         self.refused: dict[Key, Rejection] = {}
         self.refused_endpoints: dict[Key, EndpointSet] = {}
         self.mended: list[Key] = []
-        self.removals: list[Key] = []
+        self.removals: dict[Key, None] = {}
+        self.absent: list[Key] = []
+        """Removals of what is not in force, but may be refused."""
         self.touched: list[Key] = []
         """Same version, but tentative or no longer."""
 
@@ -97,6 +101,8 @@ class Store:
         self._refused: dict[Key, Rejection] = {}
         self._refused_endpoints: dict[Key, EndpointSet] = {}
         self._stage = _Stage()
+        self._gone: list[Version | None] = []
+        """What was removed; to free ten thousand at once takes long, so each commit frees some."""
         self.generation = 0
         self.is_open = False
 
@@ -121,8 +127,8 @@ class Store:
         """What is in force now; of all keys, or at least of those given."""
         if keys is not None and len(keys) * 8 < len(self._versions):
             some = {key: version for key in keys if (version := self._versions.get(key)) is not None}
-            return View(some, self._tentative.copy(), self.generation)
-        return View(self._versions.copy(), self._tentative.copy(), self.generation)
+            return View(some, self._tentative.copy())
+        return View(self._versions.copy(), self._tentative.copy())
 
     @property
     def refused(self) -> Mapping[Key, Rejection]:
@@ -131,11 +137,13 @@ class Store:
 
     def commit(self, delta: Delta) -> AbstractSet[Key]:
         """Takes what translation gives; returns the keys that a session must look at."""
+        del self._gone[-_FREED:]
         changed = {Key(Kind.ENDPOINTS, item.name) for item in delta.endpoints if self._apply(item)}
         stage = _Stage() if delta.part is Part.WHOLE else self._stage
         for encoded in delta.upserts:
             self._prepare(encoded, stage)
-        stage.removals.extend(delta.removals)
+        stage.absent.extend(key for key in delta.removals if key not in self._versions)
+        stage.removals.update((key, None) for key in delta.removals if key in self._versions)
         if delta.part is Part.LAST:
             self._stage = _Stage()
         if delta.part is not Part.MORE:
@@ -176,13 +184,12 @@ class Store:
         self._versions.update(stage.versions)
         changed.update(stage.versions)
         changed.update(stage.touched)
-        for key in stage.removals:
-            if self._versions.pop(key, None) is not None:
-                changed.add(key)
+        changed.update(stage.removals)
+        self._gone += [self._versions.pop(key, None) for key in stage.removals]
         if self._refused or self._tentative:
-            for key in stage.removals:
+            for key in (*stage.removals, *stage.absent):
                 self._mended(key)
-            self._tentative.difference_update(stage.removals)
+                self._tentative.discard(key)
 
     def _apply(self, delta: EndpointsDelta) -> bool:
         key = Key(Kind.ENDPOINTS, delta.name)

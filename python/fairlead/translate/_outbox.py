@@ -86,8 +86,9 @@ class Outbox:
         """Has a resource removed."""
         stage = self._stages[key.kind]
         stage.upserts.pop(key, None)
-        if key in self._sent:
-            stage.removals[key] = None
+        sent = self._sent.get(key)
+        if sent is not None:
+            stage.removals[sent[2]] = None
 
     def keep(self, key: snapshot.Key) -> None:
         """Takes back a removal that has not gone out."""
