@@ -25,7 +25,7 @@ from fairlead.snapshot import (
     encode_resource,
     endpoints_hash,
 )
-from fairlead.stream import Session, Store, _transaction
+from fairlead.stream import Session, Store, _session, _transaction
 from fairlead.translate import Delta, Encoded, Part
 
 GATEWAYS = ("one", "two")
@@ -44,8 +44,9 @@ def encoded(key: Key, resource: Resource) -> Encoded:
 
 @pytest.fixture(autouse=True)
 def small_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Updates of several frames, although there is little in them."""
+    """Updates of several frames, made late, although there is little in them."""
     monkeypatch.setattr(_transaction, "FRAME_BYTES", 300)
+    monkeypatch.setattr(_session, "_MANY", 3)
 
 
 class Link:

@@ -136,11 +136,15 @@ class StreamServer:
                 await wake.wait()
                 wake.clear()
                 continue
+            await asyncio.sleep(
+                0
+            )  # beginning an update takes time, and so does each frame: others want the loop
             for frame in frames:
                 writer.write(frame)
                 async with asyncio.timeout(STALL_S):
                     await writer.drain()
-                await asyncio.sleep(0)  # making a frame takes time, and others wait for the loop
+                await asyncio.sleep(0)
+            self._tell(session)
 
     def _tell(self, session: Session) -> None:
         for event in session.take_events():

@@ -42,6 +42,9 @@ from fairlead.stream._scope import Scope
 from fairlead.stream._store import Store, Version, View
 from fairlead.stream._transaction import Item, frames, key_of
 
+_MANY = 1024
+"""Of so many keys not even the first frame is made in `poll`."""
+
 
 class ProtocolError(FairleadError):
     """The proxy broke the contract; its connection is closed and it starts again with `Hello`."""
@@ -159,7 +162,7 @@ class Session:
                 self._events.append(Measured(self._proxy, frame))
 
     def poll(self) -> Iterator[bytes] | None:
-        """Frames to be written now; all of them before the next call. None: nothing to say."""
+        """Frames to be written now; all of them before the next call, and they may be none. None: nothing to say."""
         if self._scope is None:
             return None
         if self._subscribe is not None:
@@ -231,7 +234,9 @@ class Session:
         had, self._known = self._known, {}
         self._full_due = False
         view, sent = self._store.view(), _InFlight(self._position())
-        return self._launch(sent, self._everything(view, had, sent), full=True)
+        return self._launch(
+            sent, self._everything(view, had, sent), full=True, at_once=len(view.keys) < _MANY
+        )
 
     def _everything(self, view: View, had: dict[Key, str], sent: _InFlight) -> Iterator[Item]:
         """All that the proxy should have."""
@@ -266,11 +271,7 @@ class Session:
         keys = self._dirty | self._unnamed if self._unnamed else self._dirty
         self._dirty, self._unnamed = set(), set()
         view, sent = self._store.view(keys), _InFlight(self._position())
-        parts = self._launch(sent, self._differences(view, keys, sent))
-        if parts is None and self._adopted is not None and self._adopted != sent.position:
-            # What changed is not for this proxy: it serves the position without being told.
-            self._adopt(sent.position)
-        return parts
+        return self._launch(sent, self._differences(view, keys, sent), at_once=len(keys) < _MANY)
 
     def _differences(self, view: View, keys: AbstractSet[Key], sent: _InFlight) -> Iterator[Item]:
         """What brings the proxy's versions of `keys` up to date: upserts, Endpoints, removals."""
@@ -321,18 +322,29 @@ class Session:
         yield Removal(kind=key.kind, name=key.name)
 
     def _launch(
-        self, sent: _InFlight, items: Iterator[Item], *, full: bool = False
+        self, sent: _InFlight, items: Iterator[Item], *, full: bool = False, at_once: bool = False
     ) -> Iterator[bytes] | None:
-        """The frames of an update; None, and nothing is in flight, where there is nothing to say."""
+        """The frames of an update. With `at_once` the first is made now; None where there is nothing to say."""
+        self._in_flight = sent
+        event_ms, self._event_ms = self._event_ms, None
 
         def until_complete() -> Iterator[Item]:
             yield from items
             sent.complete = True
 
-        event_ms, self._event_ms = self._event_ms, None
-        parts = frames(until_complete(), position=sent.position, full=full, event_ms=event_ms)
-        first = next(parts, None)
+        def parts() -> Iterator[bytes]:
+            some = False
+            for frame in frames(until_complete(), position=sent.position, full=full, event_ms=event_ms):
+                some = True
+                yield frame
+            if not some:
+                self._in_flight = None
+                if self._adopted is not None and self._adopted != sent.position:
+                    # What changed is not for this proxy: it serves the position without being told.
+                    self._adopt(sent.position)
+
+        made = parts()
+        first = next(made, None) if at_once else b""
         if first is None:
             return None
-        self._in_flight = sent
-        return chain((first,), parts)
+        return chain((first,), made) if at_once else made
