@@ -42,7 +42,15 @@ apiVersion: v1
 kind: Service
 metadata: {name: web}
 spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: fairlead.dev/v1alpha1
+kind: BackendPolicy
+metadata: {name: web}
+spec:
+  targetRefs: [{group: "", kind: Service, name: web}]
+  loadBalancer: {type: RoundRobin}
 """
+"""Round robin, because the default may leave an endpoint whose first answer was slow out for a while."""
 
 
 class Pod:
