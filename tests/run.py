@@ -47,10 +47,18 @@ LINT = [
     Step("mypy", tool("mypy", "--no-error-summary")),
     Step("import-linter", tool("lint-imports", "--no-cache")),
     Step("rustfmt", ["cargo", "fmt", "--all", "--check"]),
-    Step("clippy", ["cargo", "clippy", "--locked", "--quiet", "--all-targets", "--", "-D", "warnings"]),
+    Step(
+        "clippy",
+        ["cargo", "clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    ),
 ]
 UNIT = [
-    Step("cargo test", ["cargo", "test", "--locked", "--quiet"], reads="cargo"),
+    Step(
+        # The binding links an interpreter and is tested from Python.
+        "cargo test",
+        ["cargo", "test", "--locked", "--quiet", "--workspace", "--exclude", "fairlead-python"],
+        reads="cargo",
+    ),
     Step(
         "pytest",
         tool("pytest", "-q", "-m", "not cluster and not process"),
