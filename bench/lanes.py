@@ -98,7 +98,7 @@ class Callbacks:
             run(handle)
             longest.note("loop", time.monotonic() - wall, time.thread_time() - cpu)
 
-        asyncio.Handle._run = timed  # type: ignore[method-assign]
+        asyncio.Handle._run = timed  # type: ignore[method-assign, assignment]
 
     def computed_at(self, wall: float) -> float:
         """The processor time at the start of the callback that ran at `wall`, or ran last before."""
@@ -183,7 +183,7 @@ class Rig:
             publish(server, delta, event_ms=event_ms)
             self.changes.published(delta)
 
-        StreamServer.publish = published  # type: ignore[method-assign]
+        StreamServer.publish = published  # type: ignore[method-assign, assignment]
         gc.callbacks.append(self._collected)
         settings = Settings(directory=folder, instance="lanes", log_level="warning", state_dir=folder)
         os.environ["XDG_RUNTIME_DIR"] = str(folder)
