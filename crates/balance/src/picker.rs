@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use crate::census::Census;
 use crate::draw::Draws;
-use crate::load::Dialable;
+use crate::load::{CLOSE_US, Dialable, TIE_BAND};
 use crate::turns::{Entry, Turns};
 use crate::{EndpointLoad, Micros, Rng};
 
-/// Latency averages within this factor count as equal. Without the band, 0.1 ms between idle Pods splits
-/// their traffic 99:1.
-const TIE_BAND: f32 = 1.5;
 /// The average of an Endpoint where no peer has one.
 const SEED_US: f32 = 30_000.0;
 /// A seed is at least this: near 0 it would make a new Endpoint look free.
@@ -363,7 +360,8 @@ impl Balancer {
         let other_us = self.latency_us(other, now, rng);
         let one_in_flight = self.views[one].load.in_flight();
         let other_in_flight = self.views[other].load.in_flight();
-        let tied = one_us <= other_us * TIE_BAND && other_us <= one_us * TIE_BAND;
+        let tied = one_us.max(CLOSE_US) <= other_us.max(CLOSE_US) * TIE_BAND
+            && other_us.max(CLOSE_US) <= one_us.max(CLOSE_US) * TIE_BAND;
         if !tied {
             let cost = |us: f32, in_flight: u32| f64::from(us) * (f64::from(in_flight) + 1.0);
             return choose(cost(one_us, one_in_flight) < cost(other_us, other_in_flight), Reason::Latency);

@@ -21,6 +21,7 @@ use dials::Dials;
 use failures::Failures;
 pub(crate) use failures::Penalty;
 use latency::Latency;
+pub(crate) use latency::{CLOSE_US, TIE_BAND};
 
 /// How an attempt ended without a response. Dials are reported by [`EndpointLoad::dial_failed`] instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
