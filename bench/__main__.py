@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+
 from bench import build
 from bench.namespace import NoNamespaceError, namespace
 from bench.report import markdown, write

@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from bench.translate import endpoint, gateway, percentile, slice_, universe
 
+from bench.translate import endpoint, gateway, percentile, slice_, universe
 from fairlead.base import SystemClock, configure_logging
 from fairlead.resources import Kind, kind_of
 from fairlead.runtime._controller import Controller

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import msgspec
+
 from bench.cases import Case
 from bench.figures import Row, Spread, better_peer
 from bench.plot import Bar, bars

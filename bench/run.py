@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
+
+from bench import cost
 from bench.build import version
 from bench.cases import CASES, PORTS, Case, servers
 from bench.figures import Row, rows, spread
@@ -20,8 +22,6 @@ from bench.generator import Load
 from bench.measure import LOAD_CORE, PROXY_CORE, round_of, run_time_s
 from bench.proxies import Fairlead, HAProxy, Nginx, Proxy
 from bench.report import Change, Costs, Results
-
-from bench import cost
 
 ROUNDS = 16
 _CHANGES = 40

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+
 from tests.e2e.harness import manifests
 from tests.e2e.harness.api import GATEWAY_API, credentials
 

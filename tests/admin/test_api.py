@@ -8,7 +8,6 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
-from tests.admin.rig import Rig, endpoint, gateway, gateway_status, route, stats
 
 from fairlead import api, stream
 from fairlead.admin._looking import PERIOD_MS
@@ -17,6 +16,7 @@ from fairlead.resources import Kind
 from fairlead.snapshot import BindFact, Position, Rejection
 from fairlead.snapshot import Kind as ResourceKind
 from fairlead.sources import Finding, Synced, Unavailable
+from tests.admin.rig import Rig, endpoint, gateway, gateway_status, route, stats
 
 
 @pytest.fixture

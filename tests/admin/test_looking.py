@@ -2,12 +2,11 @@
 
 import asyncio
 
-from tests.admin.rig import stats
-
 from fairlead.admin import Looking, TelemetryBook
 from fairlead.admin._looking import LINGER_S, PERIOD_MS
 from fairlead.base import VirtualClock
 from fairlead.snapshot import Subscribe, Telemetry
+from tests.admin.rig import stats
 
 
 class Rig:

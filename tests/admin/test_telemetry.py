@@ -1,10 +1,10 @@
 """How proxies' counters become shares and rates."""
 
 import pytest
-from tests.admin.rig import BACKEND, endpoint, stats
 
 from fairlead.admin import TelemetryBook
 from fairlead.snapshot import EndpointStats, Telemetry
+from tests.admin.rig import BACKEND, endpoint, stats
 
 
 def book(*samples: tuple[str, float, list[EndpointStats]]) -> TelemetryBook:

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from bench.cases import CASES, servers
 from bench.figures import Slice, better_peer, rows, spread
 from bench.report import Results, markdown, write

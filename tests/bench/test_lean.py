@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from bench.generator import Load
-from bench.proxies import BareFairlead
 
 from bench import build, cost
+from bench.generator import Load
+from bench.proxies import BareFairlead
 
 pytestmark = pytest.mark.process
 

@@ -7,11 +7,11 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from tests.admin.rig import Rig
 
 from fairlead.base import SystemClock
 from fairlead.cli import call
 from fairlead.cli._discovery import _is_live
+from tests.admin.rig import Rig
 
 
 class Instance:

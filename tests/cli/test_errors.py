@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Cli, Instance
 
 from fairlead.cli import _main
+from tests.cli.conftest import Cli, Instance
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import json
 import msgspec
 import pytest
 import yaml
-from tests.admin.rig import condition, endpoint, gateway, gateway_status
-from tests.cli.conftest import Cli, Instance
 
 from fairlead.resources import Kind
 from fairlead.sources import Finding, Unavailable
+from tests.admin.rig import condition, endpoint, gateway, gateway_status
+from tests.cli.conftest import Cli, Instance
 
 
 def table(text: str) -> list[list[str]]:

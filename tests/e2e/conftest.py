@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.harness import manifests
 from tests.e2e.harness.cluster import SCRIPTS, Cluster, Namespace, NotRunError, script
 from tests.e2e.harness.fairlead import Fairlead

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+
 from tests.e2e.harness.client import Answer, Plan, Record, run
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhost=pod\n"

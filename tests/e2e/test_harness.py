@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from tests.e2e.harness import manifests
 from tests.e2e.harness.client import Plan
 from tests.e2e.harness.cluster import Cluster, Namespace

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.harness import manifests
 from tests.e2e.harness.client import Plan
 from tests.e2e.harness.cluster import Cluster, Namespace

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+
 from tests.e2e.harness import manifests
 from tests.e2e.harness.api import API, GATEWAY_API, Object, Watch
 from tests.e2e.harness.cluster import Cluster, Namespace

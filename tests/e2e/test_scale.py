@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from tests.e2e.harness import manifests
 from tests.e2e.harness.client import Plan
 from tests.e2e.harness.cluster import Cluster, Namespace

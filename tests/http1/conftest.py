@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.http1.rig import Rig
 from tests.proxy.conftest import World, wait_until
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
+
 from tests.http1.grammar import Stream, cuts, requests
 from tests.http1.readers import STYLES, Message, as_h11, as_llhttp, carelessly, until_refused
 from tests.http1.rig import Exchange, Rig

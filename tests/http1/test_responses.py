@@ -11,6 +11,7 @@ from random import Random
 import h11
 import httptools
 import pytest
+
 from tests.http1.grammar import Answer, cuts, response
 from tests.http1.readers import Message, RefusedError
 from tests.http1.rig import Reply, Rig

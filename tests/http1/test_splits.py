@@ -1,6 +1,7 @@
 """The same message, cut at every position, has the same result."""
 
 import pytest
+
 from tests.http1.rig import Reply, Rig
 
 pytestmark = pytest.mark.process

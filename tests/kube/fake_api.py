@@ -18,9 +18,9 @@ from typing import Self
 
 import msgspec
 from aiohttp import web
-from tests.kube.world import World
 
 from fairlead.resources import EndpointSlice
+from tests.kube.world import World
 
 SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import msgspec
-from tests.kube.fake_api import SLICES, FakeApi, eventually
 
 from fairlead.kube import (
     BackoffSettings,
@@ -33,6 +32,7 @@ from fairlead.kube import (
 )
 from fairlead.kube._identity import User
 from fairlead.resources import EndpointSlice, Ref
+from tests.kube.fake_api import SLICES, FakeApi, eventually
 
 FAST = ReflectorSettings(
     watch_timeout=(30, 60),

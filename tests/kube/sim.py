@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
-from tests.kube.world import World, form
-
 from fairlead.kube import (
     Deleted,
     KubeError,
@@ -48,6 +46,7 @@ from fairlead.kube._effects import (
 )
 from fairlead.kube._errors import Gone
 from fairlead.resources import EndpointSlice, Ref
+from tests.kube.world import World, form
 
 REQUEST = 0.002
 """Virtual seconds that a request takes."""

@@ -6,8 +6,6 @@ import sys
 import msgspec
 import pytest
 from aiohttp import web
-from tests.kube.fake_api import SLICES, FakeApi, eventually, refuse, reset, running, status_object
-from tests.kube.following import CLIENT, credentials
 
 from fairlead.kube import (
     AlreadyExists,
@@ -28,6 +26,8 @@ from fairlead.kube import (
     VersionTooLarge,
 )
 from fairlead.kube._identity import Identity, User
+from tests.kube.fake_api import SLICES, FakeApi, eventually, refuse, reset, running, status_object
+from tests.kube.following import CLIENT, credentials
 
 ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/a/httproutes/r"
 

@@ -8,10 +8,10 @@ from random import Random
 import msgspec
 import pytest
 from aiohttp import web
-from tests.kube.fake_api import FakeApi, eventually, refuse, running
-from tests.kube.following import CLIENT, credentials
 
 from fairlead.kube import Client, Lease, LeaseSettings, lease_name
+from tests.kube.fake_api import FakeApi, eventually, refuse, running
+from tests.kube.following import CLIENT, credentials
 
 FAST = LeaseSettings(duration=1.0, renew_deadline=0.6, retry_period=0.1)
 COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/fairlead/leases"

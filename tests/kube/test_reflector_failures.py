@@ -1,8 +1,6 @@
 """Errors of the server: waits, states that heal by themselves, and no request more than needed."""
 
 import pytest
-from tests.kube.sim import Sim
-from tests.kube.test_reflector_resume import started
 
 from fairlead.kube import (
     Disconnected,
@@ -17,6 +15,8 @@ from fairlead.kube import (
     Unreachable,
 )
 from fairlead.kube._effects import AwaitServer, Late, List, Sleep, Watch
+from tests.kube.sim import Sim
+from tests.kube.test_reflector_resume import started
 
 
 def test_the_backoff_doubles_from_800_ms_to_30_s() -> None:

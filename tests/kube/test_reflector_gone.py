@@ -1,13 +1,13 @@
 """410 in every form, relists as diffs, pages, and versions that go backwards."""
 
 import pytest
-from tests.kube.sim import Sim
-from tests.kube.test_reflector_resume import started
-from tests.kube.world import make_slice
 
 from fairlead.kube import Deleted, Gone, ServerError, VersionTooLarge
 from fairlead.kube._effects import Ended, Failed, List, Listed, Observed, Sleep, StreamError, Watch
 from fairlead.resources import Ref
+from tests.kube.sim import Sim
+from tests.kube.test_reflector_resume import started
+from tests.kube.world import make_slice
 
 
 @pytest.mark.parametrize("in_stream", [True, False], ids=["in the stream", "as a status"])

@@ -1,12 +1,11 @@
 """One object that cannot be decoded harms itself only."""
 
-from tests.kube.sim import Sim
-from tests.kube.test_reflector_resume import started
-
 from fairlead.kube import Deleted, Gone
 from fairlead.kube._decode import Broken
 from fairlead.kube._effects import Observed
 from fairlead.resources import EndpointSlice, Ref
+from tests.kube.sim import Sim
+from tests.kube.test_reflector_resume import started
 
 A = Ref("default", "a")
 

@@ -2,10 +2,9 @@
 
 from itertools import pairwise
 
-from tests.kube.sim import Sim
-
 from fairlead.kube import Disconnected
 from fairlead.kube._effects import AwaitServer, Bookmark, Ended, List, Observed, Sleep, Stalled, Watch
+from tests.kube.sim import Sim
 
 
 def started(*, seed: int = 1) -> Sim:

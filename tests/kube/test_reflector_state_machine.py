@@ -11,8 +11,6 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.kube.sim import Sim
-from tests.kube.world import endpoints
 
 from fairlead.kube import (
     Disconnected,
@@ -28,6 +26,8 @@ from fairlead.kube._decode import Broken
 from fairlead.kube._effects import AwaitServer, Ended, List, Observed, Sleep, Stalled, Watch
 from fairlead.kube._errors import Gone
 from fairlead.resources import EndpointSlice, Ref
+from tests.kube.sim import Sim
+from tests.kube.world import endpoints
 
 names = st.sampled_from(["s0", "s1", "s2", "s3"])
 services = st.sampled_from(["web", "api"])

@@ -2,10 +2,10 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kube.world import make_slice
 
 from fairlead.kube import Store, ref_of, service_of_slice
 from fairlead.resources import EndpointSlice, Ref
+from tests.kube.world import make_slice
 
 operations = st.lists(
     st.tuples(

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.kube.following import CLIENT
 
 from fairlead.kube import (
     Client,
@@ -22,6 +21,7 @@ from fairlead.kube import (
     Unreachable,
     load_credentials,
 )
+from tests.kube.following import CLIENT
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 

@@ -11,6 +11,8 @@ import time
 import msgspec
 import pytest
 from aiohttp import web
+
+from fairlead.kube._transport import Transport, TransportSettings
 from tests.kube.fake_api import (
     FakeApi,
     eventually,
@@ -23,8 +25,6 @@ from tests.kube.fake_api import (
 )
 from tests.kube.following import CLIENT, Following, following
 from tests.kube.world import make_slice
-
-from fairlead.kube._transport import Transport, TransportSettings
 
 
 async def before(api: FakeApi, follow: Following) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.stream.model import ModelProxy
 
 from fairlead.base import SystemClock
 from fairlead.resources import (
@@ -43,6 +42,7 @@ from fairlead.runtime.instance import Settings, instance_paths
 from fairlead.snapshot import BindFact, Endpoints, Facts, Key, Rejection, decode_resource, encode_frame
 from fairlead.snapshot import Kind as ResourceKind
 from fairlead.sources import Change, Sink, Synced, Upserted
+from tests.stream.model import ModelProxy
 
 BACKEND = Key(ResourceKind.ENDPOINTS, "Service/default/web/80")
 ROUTE = Key(ResourceKind.ROUTE, "HTTPRoute/default/web")

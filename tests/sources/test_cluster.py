@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
-from tests.kube.fake_api import FakeApi, eventually, line, refuse, running
-from tests.kube.following import CLIENT, FAST, HEALTH, credentials
 
 from fairlead.kube import Client
 from fairlead.resources import KINDS, HTTPRoute, Kind, Ref
 from fairlead.sources import Change, ClusterSource, Finding, Removed, Synced, Unavailable, Upserted
 from fairlead.sources._cluster import ClusterSettings
+from tests.kube.fake_api import FakeApi, eventually, line, refuse, running
+from tests.kube.following import CLIENT, FAST, HEALTH, credentials
 
 
 class Collections:

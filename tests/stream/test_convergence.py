@@ -6,7 +6,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.stream.model import ModelProxy, endpoint, endpoints
 
 from fairlead.snapshot import (
     Attachment,
@@ -27,6 +26,7 @@ from fairlead.snapshot import (
 )
 from fairlead.stream import Session, Store, _session, _transaction
 from fairlead.translate import Delta, Encoded, Part
+from tests.stream.model import ModelProxy, endpoint, endpoints
 
 GATEWAYS = ("one", "two")
 BACKENDS = ("web", "shop")

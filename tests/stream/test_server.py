@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.stream.model import ModelProxy, decoded, encoded, route, upserts
 
 from fairlead.snapshot import FromProxy, Key, Kind, Rejection, Subscribe, Telemetry, encode_frame
 from fairlead.stream import Adopted, Event, Gone, Greeted, Measured, Store, StreamServer
+from tests.stream.model import ModelProxy, decoded, encoded, route, upserts
 
 A = encoded(Kind.ROUTE, "a", route("a"))
 B = encoded(Kind.ROUTE, "b", route("b"))

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import pytest
-from tests.stream.model import ModelProxy, decoded, encoded, endpoint, endpoints, route, upserts
 
 from fairlead.snapshot import (
     SCHEMA,
@@ -26,6 +25,7 @@ from fairlead.snapshot import (
 )
 from fairlead.stream import Adopted, Greeted, ProtocolError, Session, Store
 from fairlead.translate import Delta, Encoded
+from tests.stream.model import ModelProxy, decoded, encoded, endpoint, endpoints, route, upserts
 
 
 def accept(key: Key, body: bytes) -> Rejection | None:

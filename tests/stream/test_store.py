@@ -1,11 +1,11 @@
 """What enters the Snapshot, and what a refusal does."""
 
 import pytest
-from tests.stream.model import encoded, endpoint, endpoints, route, upserts
 
 from fairlead.snapshot import Endpoints, EndpointsDelta, Key, Kind, Rejection, decode_resource, endpoints_hash
 from fairlead.stream import BaseUnknownError, Store
 from fairlead.translate import Delta, Part
+from tests.stream.model import encoded, endpoint, endpoints, route, upserts
 
 GOOD = encoded(Kind.ROUTE, "a", route("a"))
 BAD = encoded(Kind.ROUTE, "a", route("bad"))

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.translate.harness import Lab
-from tests.translate.universe import START, objects
 
 from fairlead.resources import Object
+from tests.translate.harness import Lab
+from tests.translate.universe import START, objects
 
 core = pytest.importorskip("fairlead._core", reason="the extension is not built")
 

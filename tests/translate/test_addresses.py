@@ -2,10 +2,10 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.translate.harness import NS, Lab, basics, condition, gateway, listener, route
 
 from fairlead.resources import Ref
 from fairlead.translate import AddressBook, AddressProblem, ConditionType
+from tests.translate.harness import NS, Lab, basics, condition, gateway, listener, route
 
 A, B = Ref(NS, "a"), Ref(NS, "b")
 

@@ -1,10 +1,10 @@
 """Addresses that are never dialled (reference: what the API server refuses in EndpointSlices)."""
 
 import pytest
-from tests.translate.harness import NS, Lab, backend_ref, basics, endpoint, route, rule, service, slice_
 
 from fairlead import resources as k8s
 from fairlead.translate import TranslateSettings
+from tests.translate.harness import NS, Lab, backend_ref, basics, endpoint, route, rule, service, slice_
 
 
 def used(address: str, *, family: str = "IPv4", loopback: bool = False) -> tuple[list[str], list[str]]:

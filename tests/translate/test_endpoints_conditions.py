@@ -1,10 +1,10 @@
 """Ready, serving, terminating (reference: EndpointSlice rules 1.2; KEP-1669, KEP-1672)."""
 
 import pytest
-from tests.translate.harness import Lab, basics, endpoint, route, slice_
 
 from fairlead import resources as k8s
 from fairlead.translate import ConditionType
+from tests.translate.harness import Lab, basics, endpoint, route, slice_
 
 Flags = tuple[bool, bool, bool]
 

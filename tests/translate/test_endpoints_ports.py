@@ -1,11 +1,11 @@
 """Ports and application protocols (reference: EndpointSlice rules 1.3; KEP-752, KEP-3726)."""
 
 import pytest
-from tests.translate.harness import NS, Lab, backend_ref, basics, endpoint, route, rule, service, slice_
 
 from fairlead import resources as k8s
 from fairlead import snapshot
 from fairlead.translate import ConditionType
+from tests.translate.harness import NS, Lab, backend_ref, basics, endpoint, route, rule, service, slice_
 
 
 def lab(svc: k8s.Service, *slices: k8s.EndpointSlice, port: int = 80) -> Lab:

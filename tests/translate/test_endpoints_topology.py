@@ -1,9 +1,8 @@
 """Zone and node hints (reference: EndpointSlice rules 1.4; KEP-2433, KEP-3015)."""
 
-from tests.translate.harness import Lab, basics, endpoint, route, slice_
-
 from fairlead import resources as k8s
 from fairlead.translate import TranslateSettings
+from tests.translate.harness import Lab, basics, endpoint, route, slice_
 
 
 def used(*members: k8s.Endpoint, zone: str = "", node: str = "") -> list[str]:

@@ -1,11 +1,11 @@
 """Which endpoints exist (reference: EndpointSlice rules 1.1)."""
 
 import pytest
-from tests.translate.harness import NS, Lab, backend_ref, basics, endpoint, route, rule, service, slice_
 
 from fairlead import resources as k8s
 from fairlead import snapshot
 from fairlead.translate import ConditionType
+from tests.translate.harness import NS, Lab, backend_ref, basics, endpoint, route, rule, service, slice_
 
 
 def lab(*slices: k8s.EndpointSlice, svc: k8s.Service | None = None) -> Lab:

@@ -4,6 +4,12 @@ Each test is named after what went wrong elsewhere (reference: endpoints, sectio
 """
 
 import pytest
+
+from fairlead import resources as k8s
+from fairlead import snapshot
+from fairlead.resources import Kind
+from fairlead.sources import Removed, Synced, Unavailable, Upserted
+from fairlead.translate import AddressBook, ConditionType, TranslateSettings, Translator
 from tests.translate.harness import (
     NS,
     Lab,
@@ -18,12 +24,6 @@ from tests.translate.harness import (
     service,
     slice_,
 )
-
-from fairlead import resources as k8s
-from fairlead import snapshot
-from fairlead.resources import Kind
-from fairlead.sources import Removed, Synced, Unavailable, Upserted
-from fairlead.translate import AddressBook, ConditionType, TranslateSettings, Translator
 
 WEB = f"Service/{NS}/web/80"
 

@@ -1,6 +1,11 @@
 """GatewayClasses, Gateways and their Listeners."""
 
 import pytest
+
+from fairlead import resources as k8s
+from fairlead import snapshot
+from fairlead.resources import Kind, Ref
+from fairlead.translate import ConditionType, GatewayClassStatus, ListenerStatus, TranslateSettings
 from tests.translate.harness import (
     NS,
     Lab,
@@ -13,11 +18,6 @@ from tests.translate.harness import (
     namespace,
     route,
 )
-
-from fairlead import resources as k8s
-from fairlead import snapshot
-from fairlead.resources import Kind, Ref
-from fairlead.translate import ConditionType, GatewayClassStatus, ListenerStatus, TranslateSettings
 
 
 def status(lab: Lab, name: str = "http", gw: str = "gw") -> ListenerStatus:

@@ -5,12 +5,12 @@ from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.translate.harness import Lab
-from tests.translate.universe import START, objects
 
 from fairlead.resources import Kind, Object, kind_of
 from fairlead.sources import Removed, Synced, Unavailable, Upserted
 from fairlead.translate import TranslateSettings
+from tests.translate.harness import Lab
+from tests.translate.universe import START, objects
 
 kinds = st.builds(
     lambda kind, code: Unavailable(kind, code, "") if code else Synced(kind),

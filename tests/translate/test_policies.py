@@ -1,5 +1,10 @@
 """BackendPolicy: a Direct policy on Services of its namespace."""
 
+from fairlead import resources as k8s
+from fairlead import snapshot
+from fairlead.resources import Kind
+from fairlead.snapshot import LoadBalancer
+from fairlead.translate import ConditionType
 from tests.translate.harness import (
     NS,
     Lab,
@@ -16,12 +21,6 @@ from tests.translate.harness import (
     rule,
     service,
 )
-
-from fairlead import resources as k8s
-from fairlead import snapshot
-from fairlead.resources import Kind
-from fairlead.snapshot import LoadBalancer
-from fairlead.translate import ConditionType
 
 WEB = f"Service/{NS}/web/80"
 

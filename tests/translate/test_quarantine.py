@@ -4,6 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from fairlead import resources as k8s
+from fairlead import snapshot
+from fairlead.translate import ConditionType
 from tests.translate.harness import (
     NS,
     Lab,
@@ -20,10 +24,6 @@ from tests.translate.harness import (
     service,
     slice_,
 )
-
-from fairlead import resources as k8s
-from fairlead import snapshot
-from fairlead.translate import ConditionType
 
 BROKEN: Any = 5
 """Where an object should be: what no decoder lets through, and a bug might."""

@@ -1,6 +1,12 @@
 """References across namespaces need a ReferenceGrant, at every moment."""
 
 import pytest
+
+from fairlead import resources as k8s
+from fairlead import snapshot
+from fairlead.resources import Kind
+from fairlead.sources import Synced, Unavailable
+from fairlead.translate import ConditionType
 from tests.translate.harness import (
     NS,
     Lab,
@@ -13,12 +19,6 @@ from tests.translate.harness import (
     service,
     slice_,
 )
-
-from fairlead import resources as k8s
-from fairlead import snapshot
-from fairlead.resources import Kind
-from fairlead.sources import Synced, Unavailable
-from fairlead.translate import ConditionType
 
 RESOLVED = ConditionType.RESOLVED_REFS
 BACK = "Service/back/api/80"

@@ -1,6 +1,10 @@
 """HTTPRoutes and their parents: which Listeners they attach to, and what is said where they do not."""
 
 import pytest
+
+from fairlead import resources as k8s
+from fairlead.resources import Kind, Ref
+from fairlead.translate import ConditionType
 from tests.translate.harness import (
     NS,
     Lab,
@@ -13,10 +17,6 @@ from tests.translate.harness import (
     route,
     service,
 )
-
-from fairlead import resources as k8s
-from fairlead.resources import Kind, Ref
-from fairlead.translate import ConditionType
 
 ACCEPTED = ConditionType.ACCEPTED
 

@@ -1,12 +1,12 @@
 """Rules of HTTPRoutes: matches, targets, timeouts, and what is refused."""
 
 import pytest
-from tests.translate.harness import NS, Lab, backend_ref, basics, match, parent, route, rule, service
 
 from fairlead import resources as k8s
 from fairlead import snapshot
 from fairlead.translate import ConditionType
 from fairlead.translate._durations import parse_duration_ms
+from tests.translate.harness import NS, Lab, backend_ref, basics, match, parent, route, rule, service
 
 ACCEPTED, RESOLVED, PARTIAL = (
     ConditionType.ACCEPTED,

@@ -1,9 +1,8 @@
 """From a Gateway, a Route, a Service and its slices to a Snapshot."""
 
-from tests.translate.harness import NS, Lab, basics, endpoint, route, slice_
-
 from fairlead import snapshot
 from fairlead.translate import ConditionType
+from tests.translate.harness import NS, Lab, basics, endpoint, route, slice_
 
 
 def test_a_route_to_a_service_becomes_a_snapshot() -> None:

@@ -4,6 +4,12 @@ from collections.abc import Callable
 from itertools import count
 
 import pytest
+
+from fairlead import snapshot
+from fairlead.resources import Kind, Ref
+from fairlead.snapshot import Key
+from fairlead.sources import Finding, Removed, Upserted
+from fairlead.translate import Origin
 from tests.translate.harness import (
     NS,
     Lab,
@@ -18,12 +24,6 @@ from tests.translate.harness import (
     service,
     slice_,
 )
-
-from fairlead import snapshot
-from fairlead.resources import Kind, Ref
-from fairlead.snapshot import Key
-from fairlead.sources import Finding, Removed, Upserted
-from fairlead.translate import Origin
 
 
 def units(limit: int) -> Callable[[], bool]:

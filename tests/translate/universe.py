@@ -3,11 +3,11 @@
 from typing import TypeVar
 
 from hypothesis import strategies as st
-from tests.translate import harness as make
 
 from fairlead import resources as k8s
 from fairlead.resources import Object
 from fairlead.translate import CONTROLLER_NAME
+from tests.translate import harness as make
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import yaml
+
 from tests.e2e.harness.network import HTTPConnection, Network
 
 Object = dict[str, Any]

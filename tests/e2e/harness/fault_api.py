@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 import yaml
 from aiohttp import web
+
 from tests.e2e.harness.api import credentials
 from tests.e2e.harness.cluster import ROOT, Cluster
 from tests.e2e.harness.network import HTTPConnection

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+
 from tests.e2e.harness.client import Plan, Record
 
 ROOT = Path(__file__).resolve().parents[3]
