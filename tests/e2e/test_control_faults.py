@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import manifests
+from tests.e2e.harness.api import GATEWAY_API
 from tests.e2e.harness.client import Plan
 from tests.e2e.harness.cluster import Cluster, Namespace
 from tests.e2e.harness.fairlead import HEALTH, Fairlead
@@ -34,7 +35,8 @@ def serve(cluster: Cluster, namespace: Namespace, gateway: str) -> Plan:
 
 def assert_changes_arrive(cluster: Cluster, namespace: Namespace, gateway: str, *, within: float) -> None:
     """A route made now is served within so many seconds."""
-    namespace.apply(manifests.http_route("late", "late.example", "echo"))
+    routes = f"{GATEWAY_API}/namespaces/{namespace.name}/httproutes"
+    cluster.api.request("POST", routes, manifests.http_route("late", "late.example", "echo"))
     eventually(
         "the new route", lambda: cluster.get(gateway, 8080, "late.example").status == 200, within=within
     )

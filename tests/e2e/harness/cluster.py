@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.harness.api import API, GATEWAY_API, Object
+from tests.e2e.harness.api import API, GATEWAY_API, APIError, Object
 from tests.e2e.harness.client import Plan
 from tests.e2e.harness.load import Load
 from tests.e2e.harness.network import HTTPConnection, Network
@@ -117,6 +117,17 @@ class Cluster:
         finally:
             self.daemon("start", "kube-apiserver")
             eventually("/readyz of the API server", self.api.ready, within=60, every=0.02)
+            # It may be ready before it serves what CRDs define: a change cannot be made before that.
+            eventually("the Gateway API is served", self._serves_routes, within=30, every=0.02)
+
+    def _serves_routes(self) -> bool:
+        try:
+            self.api.get(f"{GATEWAY_API}/httproutes?limit=1")
+        except APIError as error:
+            if error.status not in {404, 503}:
+                raise
+            return False
+        return True
 
     def recover(self) -> None:
         """Restarts what is slow to find a returned API server: the controllers wait for up to a minute."""
