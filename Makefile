@@ -68,7 +68,7 @@ $(STAMPS)/core: $(STAMPS)/deps $(RUST_SOURCES)
 	@touch $@
 
 requirements: $(VENV)/bin/uv
-	@for name in uv run dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --universal \
+	@for name in uv run dev bench; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --universal \
 	  --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
 
 clean:
