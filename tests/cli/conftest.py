@@ -33,6 +33,8 @@ class Instance:
             task = asyncio.create_task(self.rig.server().run(self.path))
             self._task.set_result(task)
             await asyncio.gather(task, return_exceptions=True)
+            # A connection accepted in the last moment is closed only in the loop's next turns.
+            await asyncio.sleep(0.02)
 
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(serve())
