@@ -34,7 +34,7 @@ class Instance:
             self._task.set_result(task)
             await asyncio.gather(task, return_exceptions=True)
             # A connection accepted in the last moment is closed only in the loop's next turns.
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(serve())
@@ -42,7 +42,9 @@ class Instance:
     def stop(self) -> None:
         if not self._thread.is_alive():
             return
-        self._loop.call_soon_threadsafe(self._task.result(5).cancel)
+        # Connections that clients have just closed are seen to their end before the server goes.
+        task = self._task.result(5)
+        self._loop.call_soon_threadsafe(lambda: self._loop.call_later(0.05, task.cancel))
         self._thread.join(5)
 
 
