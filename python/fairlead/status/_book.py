@@ -147,10 +147,6 @@ class StatusBook:
             del self._entries[kind, ref]
             self._waiting.discard((kind, ref))
 
-    def statements(self) -> Iterable[Statement]:
-        """All statements."""
-        return [entry.said for entry in self._entries.values() if entry.said is not None]
-
     def _reconsider(self, kind: type[ObjectStatus]) -> None:
         self._waiting.update(name for name, entry in self._entries.items() if isinstance(entry.intent, kind))
 
