@@ -105,6 +105,8 @@ pub enum Reason {
     Random,
     /// Its turn.
     Turn,
+    /// Never picked before.
+    New,
     /// Passed over for a while; this attempt tells whether it lives. It must dial.
     Probe,
     /// All are passed over; it is one of them.
@@ -121,6 +123,7 @@ impl Reason {
             Self::Warm => "warm",
             Self::Random => "random",
             Self::Turn => "turn",
+            Self::New => "new",
             Self::Probe => "probe",
             Self::LastResort => "last_resort",
         }
@@ -144,6 +147,8 @@ pub struct Balancer {
     draws: Draws,
     /// For round robin.
     turns: Option<Turns>,
+    /// Endpoints that came to others and may not have been met yet. Empty nearly always.
+    newcomers: Vec<u32>,
     census: Census,
     warm_streak: u8,
 }
@@ -162,6 +167,7 @@ impl Balancer {
             tier: Tier::Empty,
             draws: Draws::default(),
             turns: None,
+            newcomers: Vec::new(),
             census: Census::default(),
             warm_streak: 0,
         };
@@ -170,7 +176,9 @@ impl Balancer {
     }
 
     /// Takes over new views and settings. Endpoints that stay keep phase and credit; new ones enter at a random
-    /// phase, their latency average seeded with the mean of their peers, else 30 ms.
+    /// phase, their latency average seeded with the mean of their peers, else 30 ms. Where chance decides, each new one
+    /// that came to others gets one of the next requests: chance would let the last of ten wait three times as long
+    /// as the average one, and until it has answered nothing is known of it. Slow start wants no such thing.
     pub fn update(
         &mut self,
         policy: Policy,
@@ -184,6 +192,10 @@ impl Balancer {
         self.draws = Draws::new(&views, |view| tier.takes(view), slow_start);
         self.census.reset();
         seed(&views, self.draws.members(), now);
+        self.newcomers.clear();
+        if policy == Policy::PeakEwma && slow_start.is_none() {
+            self.newcomers.extend(newcomers(&views, self.draws.members()));
+        }
         match policy {
             Policy::PeakEwma => self.turns = None,
             Policy::RoundRobin => {
@@ -230,8 +242,23 @@ impl Balancer {
                 // Not the next in turn, which would carry a double load for as long as this lasts.
                 Standing::PassedOver | Standing::Excluded => self.find(now, rng, exclude, None)?,
             }),
-            None => self.pick_of_two(now, rng, exclude, warm),
+            None => match self.meet_newcomer(now, exclude) {
+                Some(index) => Some(Pick { index, reason: Reason::New }),
+                None => self.pick_of_two(now, rng, exclude, warm),
+            },
         }
+    }
+
+    /// An Endpoint that no worker has picked yet.
+    fn meet_newcomer(&mut self, now: Micros, exclude: &dyn Fn(usize) -> bool) -> Option<usize> {
+        while let Some(index) = self.newcomers.pop() {
+            let index = index as usize;
+            let load = &self.views[index].load;
+            if !exclude(index) && load.dialable(now) == Dialable::Yes && load.meet() {
+                return Some(index);
+            }
+        }
+        None
     }
 
     fn take_turn(&mut self, now: Micros, rng: &mut impl Rng) -> Option<usize> {
@@ -412,6 +439,18 @@ impl Standing {
             Self::PassedOver | Self::Excluded => None,
         }
     }
+}
+
+/// The candidates that were never picked, if there are others; where all are new none is in want of a request.
+fn newcomers<'a>(views: &'a [EndpointView], members: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+    let is_new = |index: &u32| !views[*index as usize].load.is_met();
+    let all_new = members.iter().all(is_new);
+    if all_new {
+        for &index in members {
+            views[index as usize].load.meet();
+        }
+    }
+    members.iter().copied().filter(move |index| !all_new && is_new(index))
 }
 
 /// Gives candidates without a latency average the mean of those that have one.

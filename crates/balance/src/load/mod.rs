@@ -43,6 +43,7 @@ pub struct EndpointLoad {
     dials: Dials,
     in_flight: AtomicU32,
     suspect: AtomicBool,
+    met: AtomicBool,
     failures: Failures,
     since: Micros,
     // Not read by picks.
@@ -57,6 +58,7 @@ impl EndpointLoad {
             dials: Dials::default(),
             in_flight: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
+            met: AtomicBool::new(false),
             failures: Failures::default(),
             since: now,
             workers: (0..workers).map(|_| WorkerStats::default()).collect(),
@@ -174,6 +176,16 @@ impl EndpointLoad {
     #[inline]
     pub(crate) fn latency_us(&self, now: Micros) -> Option<f32> {
         self.latency.read(now)
+    }
+
+    /// Whether a picker has met it already, so that it needs no request of its own any more.
+    pub(crate) fn is_met(&self) -> bool {
+        self.met.load(Relaxed)
+    }
+
+    /// Meets it; true for the one worker that is the first.
+    pub(crate) fn meet(&self) -> bool {
+        !self.met.swap(true, Relaxed)
     }
 
     /// Whether there is an average.

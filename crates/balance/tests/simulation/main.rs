@@ -3,5 +3,6 @@
 //! The figures are those of the published studies that led to the default, with fixed seeds.
 
 mod faults;
+mod newcomers;
 mod spread;
 mod world;

@@ -129,7 +129,7 @@ impl Account {
             downstream_local_address: Some(at.bind),
             route: labels.map(|labels| (&*labels.route_namespace, &*labels.route, labels.rule)),
             attempts: u32::from(self.attempts),
-            lb_reason: self.reason.map_or("", reason_text),
+            lb_reason: self.reason.map_or("", Reason::as_str),
         };
         log.write(&record, &at.cell.log);
     }
@@ -163,19 +163,6 @@ impl FlagText {
             Ok(text) if !text.is_empty() => text,
             _ => "-",
         }
-    }
-}
-
-fn reason_text(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Only => "only",
-        Reason::Latency => "latency",
-        Reason::InFlight => "in_flight",
-        Reason::Warm => "warm",
-        Reason::Random => "random",
-        Reason::Turn => "turn",
-        Reason::Probe => "probe",
-        Reason::LastResort => "last_resort",
     }
 }
 
