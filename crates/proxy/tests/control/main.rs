@@ -6,12 +6,35 @@ mod controller;
 #[allow(unused_imports, dead_code, unreachable_pub, reason = "made for the data path's tests")]
 mod support;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use controller::{Controller, Folder, Proxy, free_address, gateway};
+use controller::{Controller, Folder, Proxy, Session, free_address, gateway};
 use fairlead_proxy::ProxyConfig;
 use fairlead_snapshot::{FromProxy, Position, Removal, Subscribe, Tag, ToProxy, Update, Upsert};
 use support::{Backend, Client, wait_until};
+
+/// A proxy that has adopted one Gateway, which says hello at `bind`.
+struct Serving {
+    session: Session,
+    proxy: Proxy,
+    bind: SocketAddr,
+    backend: Backend,
+    controller: Controller,
+    folder: Folder,
+}
+
+impl Serving {
+    fn start(generation: u64) -> Self {
+        let folder = Folder::new();
+        let controller = Controller::listen(&folder);
+        let backend = Backend::saying("hello");
+        let bind = free_address();
+        let proxy = Proxy::start(folder.config());
+        let (mut session, _, _) = controller.accept();
+        session.update(generation, true, &gateway("a", bind, backend.address));
+        Self { session, proxy, bind, backend, controller, folder }
+    }
+}
 
 #[test]
 fn a_proxy_is_ready_only_when_it_has_adopted_a_configuration() {
@@ -42,13 +65,7 @@ fn a_proxy_is_ready_only_when_it_has_adopted_a_configuration() {
 
 #[test]
 fn losing_the_controller_changes_nothing_and_the_next_hello_says_what_is_held() {
-    let folder = Folder::new();
-    let controller = Controller::listen(&folder);
-    let backend = Backend::saying("hello");
-    let bind = free_address();
-    let proxy = Proxy::start(folder.config());
-    let (mut session, _, _) = controller.accept();
-    session.update(4, true, &gateway("a", bind, backend.address));
+    let Serving { folder, controller, session, proxy, bind, backend: _backend } = Serving::start(4);
     let mut client = Client::connect(bind);
     assert_eq!(client.get("/").text(), "hello");
     drop((session, controller));
@@ -140,7 +157,7 @@ fn a_port_that_is_taken_is_a_fact_and_harms_no_other_bind() {
     resources.extend(gateway("b", free, backend.address));
     let (facts, ack) = session.update(1, true, &resources);
     assert!(ack.rejected.is_empty(), "a bind that fails is no refusal");
-    let fact = |facts: &fairlead_snapshot::Facts, at: std::net::SocketAddr| {
+    let fact = |facts: &fairlead_snapshot::Facts, at: SocketAddr| {
         facts.binds.iter().find(|fact| *fact.name == at.to_string()).cloned().unwrap()
     };
     let last = facts.last().unwrap();
@@ -179,40 +196,32 @@ fn a_bind_goes_without_touching_other_connections() {
 
 #[test]
 fn a_refused_resource_is_named_in_the_ack_and_counted() {
-    let folder = Folder::new();
-    let controller = Controller::listen(&folder);
-    let backend = Backend::saying("hello");
-    let bind = free_address();
-    let proxy = Proxy::start(folder.config());
-    let (mut session, _, _) = controller.accept();
-    session.update(1, true, &gateway("a", bind, backend.address));
+    let mut serving = Serving::start(1);
     let mut update = Update::at(Position { epoch: 1, generation: 2 });
     let body = serde_bytes::Bytes::new(&[0x80]);
     update.upserts.push(Upsert { body: Some(body), hash: "x", kind: "route", name: "HTTPRoute/shop/a" });
-    session.send(&ToProxy::Update(update));
-    let (_, ack) = session.ack();
+    serving.session.send(&ToProxy::Update(update));
+    let (_, ack) = serving.session.ack();
     assert_eq!((ack.rejected.len(), &*ack.rejected[0].reason), (1, "Malformed"));
-    assert_eq!(Client::connect(bind).get("/").text(), "hello", "the last good version serves");
-    assert_eq!(proxy.metric("fairlead_config_rejected_total{reason=\"Malformed\"}"), Some(1.0));
+    assert_eq!(Client::connect(serving.bind).get("/").text(), "hello", "the last good version serves");
+    assert_eq!(serving.proxy.metric("fairlead_config_rejected_total{reason=\"Malformed\"}"), Some(1.0));
 }
 
 #[test]
 fn telemetry_comes_while_it_is_subscribed() {
-    let folder = Folder::new();
-    let controller = Controller::listen(&folder);
-    let backend = Backend::saying("hello");
-    let bind = free_address();
-    let _proxy = Proxy::start(folder.config());
-    let (mut session, _, _) = controller.accept();
-    session.update(1, true, &gateway("a", bind, backend.address));
-    let mut client = Client::connect(bind);
+    let mut serving = Serving::start(1);
+    let mut client = Client::connect(serving.bind);
     for _ in 0..3 {
         client.get("/");
     }
-    session.send(&ToProxy::Subscribe(Subscribe { backends: None, period_ms: 100, tag: Tag::default() }));
+    serving.session.send(&ToProxy::Subscribe(Subscribe {
+        backends: None,
+        period_ms: 100,
+        tag: Tag::default(),
+    }));
     for _ in 0..2 {
         let telemetry = loop {
-            let FromProxy::Telemetry(telemetry) = session.next() else { panic!("no telemetry") };
+            let FromProxy::Telemetry(telemetry) = serving.session.next() else { panic!("no telemetry") };
             // The client may have its answer before the worker has closed the books.
             if telemetry.endpoints[0].in_flight == 0 {
                 break telemetry;
@@ -223,9 +232,13 @@ fn telemetry_comes_while_it_is_subscribed() {
         assert_eq!((&*stats.backend, stats.in_flight), ("Service/shop/a/80", 0));
     }
     let none = Some(vec!["Service/shop/absent/80".into()]);
-    session.send(&ToProxy::Subscribe(Subscribe { backends: none, period_ms: 100, tag: Tag::default() }));
+    serving.session.send(&ToProxy::Subscribe(Subscribe {
+        backends: none,
+        period_ms: 100,
+        tag: Tag::default(),
+    }));
     loop {
-        let FromProxy::Telemetry(telemetry) = session.next() else { panic!("no telemetry") };
+        let FromProxy::Telemetry(telemetry) = serving.session.next() else { panic!("no telemetry") };
         if telemetry.endpoints.is_empty() {
             break;
         }
@@ -234,22 +247,16 @@ fn telemetry_comes_while_it_is_subscribed() {
 
 #[test]
 fn series_of_what_is_deleted_vanish() {
-    let folder = Folder::new();
-    let controller = Controller::listen(&folder);
-    let backend = Backend::saying("hello");
-    let bind = free_address();
-    let proxy = Proxy::start(folder.config());
-    let (mut session, _, _) = controller.accept();
-    session.update(1, true, &gateway("a", bind, backend.address));
-    assert_eq!(Client::connect(bind).get("/").status, 200);
+    let mut serving = Serving::start(1);
+    assert_eq!(Client::connect(serving.bind).get("/").status, 200);
     let labels = "gateway=\"infra/a\",listener=\"http\"";
     let requests = format!(
         "fairlead_http_requests_total{{{labels},route_namespace=\"shop\",route=\"a\",rule=\"0\",code=\"2xx\"}}"
     );
-    wait_until("the request is counted", || proxy.metric(&requests) == Some(1.0));
-    assert!(proxy.health("/metrics").text.contains("fairlead_upstream_requests_total{"));
-    session.update(2, true, &[]);
-    let page = proxy.health("/metrics").text;
+    wait_until("the request is counted", || serving.proxy.metric(&requests) == Some(1.0));
+    assert!(serving.proxy.health("/metrics").text.contains("fairlead_upstream_requests_total{"));
+    serving.session.update(2, true, &[]);
+    let page = serving.proxy.health("/metrics").text;
     assert!(!page.contains("infra/a") && !page.contains("fairlead_upstream_requests_total{"), "{page}");
 }
 
