@@ -10,6 +10,7 @@ from aiohttp import web
 from fairlead.kube import (
     AlreadyExists,
     Client,
+    ClientSettings,
     Conflict,
     Disconnected,
     Forbidden,
@@ -332,3 +333,11 @@ def test_importing_the_package_imports_no_http_library() -> None:
 
     code = "import sys, fairlead.kube, fairlead.sources; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_server_that_hangs_is_noticed_within_20_s() -> None:
+    settings = ClientSettings()
+    assert settings.list_silence <= 20
+    assert settings.watch_head_timeout <= 20
+    assert settings.call_timeout <= 20
+    assert settings.keepalive_idle + settings.user_timeout <= 20

@@ -17,6 +17,7 @@ from tests.kube.fake_api import (
     FakeApi,
     eventually,
     line,
+    list_body,
     make_half_open,
     refuse,
     reset,
@@ -213,6 +214,50 @@ async def test_07_slow_loris_on_the_list() -> None:
             api.on_list = None
             await follow.is_true()
             assert follow.state[-1] == "ok"
+
+
+@pytest.mark.parametrize("stall", ["no head", "in the body"])
+async def test_a_list_that_hangs_is_given_up_by_its_silence_and_heals(stall: str) -> None:
+    async def hang(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if stall == "in the body":
+            await response.prepare(request)
+            await response.write(b'{"metadata": {"resourceVersion": "200"}, "items": [')
+        await asyncio.sleep(60)
+        return response
+
+    client = msgspec.structs.replace(CLIENT, list_silence=0.3, list_timeout=60.0)
+    async with running() as api, following(prepared(api), client=client) as follow:
+        await before(api, follow)
+        api.on_list = hang
+        api.watchers[0].send(line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"}))
+        await eventually(lambda: api.count("list") >= 3, what="tried again, and again in vain")
+        assert follow.state[-1] == "Timeout"
+        assert follow.names == {"a", "b", "c"}
+        meanwhile(api)
+        api.on_list = None
+        await after(api, follow, requests=9)
+        await eventually(lambda: follow.state[-1] == "ok")
+
+
+async def test_a_list_that_makes_progress_may_take_longer_than_its_silence() -> None:
+    async def slow(_: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(_)
+        body = list_body(list(api.world.objects.values()), api.world.version)
+        for part in range(0, len(body), 100):
+            await response.write(body[part : part + 100])
+            await asyncio.sleep(0.1)
+        return response
+
+    client = msgspec.structs.replace(CLIENT, list_silence=0.4)
+    async with running() as api:
+        api.on_list = slow
+        start = time.monotonic()
+        async with following(prepared(api), client=client) as follow:
+            await follow.is_true()
+            assert time.monotonic() - start > 0.6
+            assert api.count("list") == 1
 
 
 async def test_08_versions_going_backwards() -> None:

@@ -3,7 +3,9 @@
 Laws:
 1. Bodies are JSON as the caller encoded it, answers JSON as the server sent it: what a caller does not know, it
    can hand back byte for byte.
-2. Every call ends: a call within `call_timeout`, a list within `list_timeout`, a watch when its reader stops.
+2. Every call ends: a call within `call_timeout`, a watch when its reader stops. A list is given up when nothing has
+   come of it for `list_silence`: a server that hangs is noticed soon, and a big list may take its time, up to
+   `list_timeout`.
 3. A 401 renews the identity and repeats the request once; nothing else is repeated here. Who calls decides.
 4. The HTTP library is imported with the first request.
 """
@@ -39,7 +41,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     field_manager: str = "fairlead"
     call_timeout: float = 15.0
-    list_timeout: float = 60.0
+    list_silence: float = 18.0
+    """From the request to the first byte, and from byte to byte. Above the 15 s that an overloaded server may let a
+    request queue (API Priority and Fairness: a quarter of its request timeout), below the 20 s in which a dead server
+    is to be noticed."""
+    list_timeout: float = 300.0
+    """Servers end what takes longer than a minute themselves, unless they are told otherwise."""
     watch_head_timeout: float = 15.0
     """A server answers a watch at once, before there is an event."""
     probe_timeout: float = 2.0
@@ -96,7 +103,10 @@ class Client:
             query["limit"] = str(limit)
         if continue_token:
             query["continue"] = continue_token
-        return await self._call("GET", path, query=query, deadline=self.settings.list_timeout)
+        settings = self.settings
+        return await self._call(
+            "GET", path, query=query, deadline=settings.list_timeout, silence=settings.list_silence
+        )
 
     @asynccontextmanager
     async def watch(
@@ -174,13 +184,21 @@ class Client:
         body: bytes | None = None,
         content_type: str = JSON,
         deadline: float | None = None,
+        silence: float | None = None,
     ) -> bytes:
+        now = asyncio.get_running_loop().time
         with _deadline_mapped(f"{method} {path} has not been answered"):
             async with (
                 asyncio.timeout(deadline or self.settings.call_timeout),
+                asyncio.timeout(silence) as patience,
                 self._exchange(method, path, query=query, body=body, content_type=content_type) as answer,
             ):
-                return await answer.body(self.settings.body_limit)
+
+                def heard() -> None:
+                    if silence is not None:
+                        patience.reschedule(now() + silence)
+
+                return await answer.body(self.settings.body_limit, heard)
 
     @asynccontextmanager
     async def _exchange(

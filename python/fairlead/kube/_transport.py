@@ -13,7 +13,7 @@ Laws:
 
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -182,8 +182,8 @@ class Answer:
                 return
             yield chunk
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body.
+    async def body(self, limit: int, heard: Callable[[], None] = lambda: None) -> bytes:
+        """The whole body; `heard` is called for the head and for every part of it that comes.
 
         Raises:
             ProtocolError: it is longer than `limit` bytes.
@@ -191,7 +191,9 @@ class Answer:
         """
         parts: list[bytes] = []
         size = 0
+        heard()
         async for chunk in self.chunks():
+            heard()
             parts.append(chunk)
             size += len(chunk)
             if size > limit:
