@@ -131,6 +131,31 @@ async def test_no_right_to_the_lease_is_a_problem_that_is_told_and_no_crash() ->
             assert len(api.requests) - asked <= 6
 
 
+async def test_without_its_namespace_a_lease_is_tried_again_slowly() -> None:
+    async with running() as api:
+        api.other = refuse(404, "NotFound")  # type: ignore[assignment]
+        async with candidate(api, "one") as (one, _):
+            await eventually(lambda: one.problem is not None)
+            asked = len(api.requests)
+            await asyncio.sleep(0.5)
+            assert len(api.requests) - asked <= 12, "a read and a write each time"
+            assert one.problem is not None
+            assert one.problem.code == "NotFound"
+
+
+async def test_after_a_death_only_the_same_identity_goes_on_at_once() -> None:
+    async with running() as api:
+        leases = Leases(api)
+        async with candidate(api, "host_1") as (one, _):
+            await eventually(lambda: one.held)
+            leases.down = True  # so it dies without giving the lease back
+        leases.down = False
+        async with candidate(api, "host_2") as (other, _), candidate(api, "host_1") as (successor, _):
+            await eventually(lambda: successor.held, within=0.5)
+            await eventually(lambda: other.holder == "host_1")
+            assert not other.held
+
+
 async def test_a_lease_deleted_by_somebody_is_made_anew() -> None:
     async with running() as api, candidate(api, "one") as (one, _):
         leases = Leases(api)

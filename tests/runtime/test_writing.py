@@ -1,13 +1,19 @@
 """How the status subresource is read and written through the Kubernetes client."""
 
+import asyncio
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from fairlead import kube
+from fairlead.base import SystemClock
 from fairlead.resources import Kind, Ref
-from fairlead.runtime._writing import KubeStatusApi
-from fairlead.status import StatusConflictError, StatusGoneError
+from fairlead.runtime._writing import KubeStatusApi, Writing
+from fairlead.status import StatusConflictError, StatusGoneError, StatusKeeper
+from tests.kube.fake_api import FakeApi, eventually, refuse, running
+from tests.kube.following import CLIENT, credentials
+from tests.kube.test_lease import Leases
 
 WEB = Ref("default", "web")
 OBJECT = b'{"metadata":{"uid":"u1","resourceVersion":"7","x":1},"status":{"parents":[{"a": 1}]},"spec":{}}'
@@ -76,3 +82,38 @@ async def test_errors_are_told_in_the_status_layers_words() -> None:
         await gone.apply(Kind.GATEWAY, WEB, b"")
     with pytest.raises(kube.Forbidden):
         await status_api(Client(kube.Forbidden("no right"))).patch(Kind.HTTP_ROUTE, WEB, b"")
+
+
+async def said(api: FakeApi, *, until: str) -> list[dict[str, object]]:
+    """What is logged of the Lease until a line says `until`."""
+    with capture_logs() as logs:
+        async with kube.Client(credentials(api.url), settings=CLIENT) as client:
+            writing = Writing(client, controller_name="x.dev/y", identity="host_1", clock=SystemClock())
+            keeper = StatusKeeper(controller_name="x.dev/y", clock=SystemClock(), epoch=1)
+            running_ = asyncio.create_task(writing.run(keeper, on_held=lambda _: None))
+            try:
+                await eventually(lambda: any(line["event"].startswith(until) for line in logs))
+            finally:
+                running_.cancel()
+                await asyncio.wait((running_,))
+    return [dict(line) for line in logs]
+
+
+async def test_a_refusal_of_the_lease_says_which_right_is_wanting() -> None:
+    async with running() as api:
+        api.other = refuse(403, "Forbidden", message="leases is forbidden")  # type: ignore[assignment]
+        (line,) = await said(api, until="no status written")
+    assert (line["log_level"], line["code"]) == ("warning", "Forbidden")
+    assert line["lease"] == "default/x.dev-y"
+    assert line["problem"] == "leases is forbidden"
+    assert line["hint"] == "allow get, create and patch of leases in coordination.k8s.io in namespace default"
+
+
+async def test_who_else_writes_status_is_said_by_name() -> None:
+    async with running() as api:
+        leases = Leases(api)
+        spec: dict[str, object] = {"holderIdentity": "elsewhere_7", "leaseDurationSeconds": 15}
+        leases.lease = {"metadata": {"resourceVersion": "1"}, "spec": spec}
+        leases.lease |= {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}  # type: ignore[dict-item]
+        (line,) = await said(api, until="another instance")
+    assert (line["log_level"], line["holder"]) == ("info", "elsewhere_7")

@@ -132,7 +132,11 @@ class Lease:
             self.problem = KubeError("the Lease could not be read or written in time", code="Timeout")
         except KubeError as error:
             self.problem = error
-        return election.failed(conflict=isinstance(self.problem, NotFound), now=self._clock.monotonic())
+        # A Lease that is gone is made anew at once; one that cannot be made, for want of its namespace, is not.
+        deleted = (
+            isinstance(self.problem, NotFound) and isinstance(effect, Write) and effect.version is not None
+        )
+        return election.failed(conflict=deleted, now=self._clock.monotonic())
 
     async def _read(self) -> Record | None:
         try:

@@ -16,6 +16,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     controller_name: str | None = None
     """Whose GatewayClasses are ours; absent: Fairlead's own name."""
     write_status: bool = True
+    identity: str = ""
+    """Whose the Lease is while this instance holds it (see `new_identity`); empty: the controller makes one up."""
     address_pool: str = "127.0.0.0/8"
     """Where Gateways get their addresses from; any CIDR that is local to this host."""
     zone: str = ""

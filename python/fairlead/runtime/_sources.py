@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from fairlead.base import Clock
+from fairlead.runtime._identity import new_identity
 from fairlead.runtime._settings import Settings
 from fairlead.runtime._writing import Writing
 from fairlead.sources import ClusterSource, Source
@@ -47,5 +48,10 @@ async def attach(settings: Settings, clock: Clock) -> AsyncIterator[Attached]:
     credentials = kube.load_credentials(kubeconfig=kubeconfig, context=settings.context, clock=clock)
     async with kube.Client(credentials, clock=clock) as client:
         name = settings.controller_name or CONTROLLER_NAME
-        writing = Writing(client, controller_name=name, clock=clock) if settings.write_status else None
+        identity = settings.identity or new_identity()
+        writing = (
+            Writing(client, controller_name=name, identity=identity, clock=clock)
+            if settings.write_status
+            else None
+        )
         yield Attached(source=ClusterSource(client, clock=clock), writing=writing)

@@ -4,8 +4,6 @@ An instance without the Lease says who holds it and writes nothing (`--no-status
 """
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable
 from random import SystemRandom
 
@@ -48,17 +46,19 @@ class KubeStatusApi:
 class Writing:
     """Takes part in the election and writes while elected."""
 
-    def __init__(self, client: kube.Client, *, controller_name: str, clock: Clock) -> None:
+    def __init__(self, client: kube.Client, *, controller_name: str, identity: str, clock: Clock) -> None:
+        """`identity`: see `new_identity`; no two that live at the same time have the same."""
         self._client = client
         self._clock = clock
         self._log = get_logger("status")
         self._writer: status.StatusWriter | None = None
+        self._held = False
         self._on_held: Callable[[bool], None] = lambda _: None
         self._lease = kube.Lease(
             client,
             namespace=client.credentials.namespace,
             name=kube.lease_name(controller_name),
-            identity=f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}",
+            identity=identity,
             random=SystemRandom(),
             on_change=self._changed,
             clock=clock,
@@ -70,8 +70,12 @@ class Writing:
         if self._lease.held:
             return f"this instance ({self._lease.holder})"
         if self._lease.problem is not None:
-            return f"unknown: {self._lease.problem}"
+            return f"not this instance, which cannot use the Lease {self._name}: {self._lease.problem}"
         return self._lease.holder or "nobody yet"
+
+    @property
+    def _name(self) -> str:
+        return f"{self._lease.namespace}/{self._lease.name}"
 
     def wake(self) -> None:
         """There may be something new to write."""
@@ -89,16 +93,34 @@ class Writing:
             tasks.create_task(self._lease.run(), name="lease")
 
     def _changed(self) -> None:
-        held = self._lease.held
-        self._log.info(
-            "this instance writes status" if held else "this instance writes no status",
-            lease=f"{self._lease.namespace}/{self._lease.name}",
-            holder=self._lease.holder,
-            problem=str(self._lease.problem) if self._lease.problem else None,
-        )
-        self._on_held(held)
-        if held and self._writer is not None:
-            self._writer.rewrite_all()
+        held, holder, problem = self._lease.held, self._lease.holder, self._lease.problem
+        log = self._log.bind(lease=self._name)
+        if problem is not None:
+            said = "the Lease could not be renewed" if held else "no status written: the Lease cannot be used"
+            hint = _hint(problem, self._lease.namespace)
+            log.warning(said, holder=holder, code=problem.code, problem=problem.message, hint=hint)
+        elif held:
+            log.info("this instance writes status", holder=holder)
+        elif holder is not None:
+            log.info("another instance writes status", holder=holder)
+        else:
+            log.info("nobody writes status")
+        if held != self._held:
+            self._held = held
+            self._on_held(held)
+            if held and self._writer is not None:
+                self._writer.rewrite_all()
+
+
+def _hint(problem: kube.KubeError, namespace: str) -> str | None:
+    """What to do about a Lease that cannot be used, where it does not heal by itself."""
+    match problem:
+        case kube.Forbidden():
+            return f"allow get, create and patch of leases in coordination.k8s.io in namespace {namespace}"
+        case kube.NotFound():
+            return f"make the namespace {namespace}, or name another one in the kubeconfig's context"
+        case _:
+            return None
 
 
 class _Meta(msgspec.Struct, rename="camel"):

@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_network
 import msgspec
 
 from fairlead.base import ErrorSource, FairleadError
+from fairlead.runtime._identity import new_identity
 from fairlead.runtime._lock import PROXY, InstanceRunningError, acquire
 from fairlead.runtime._paths import InstancePaths, PathError, instance_paths, runtime_dirs
 from fairlead.runtime._proxy import controller_command, proxy_command
@@ -95,7 +96,7 @@ def run_instance(settings: Settings, execute: Execute = os.execv) -> int:
     os.set_inheritable(lock.descriptor, True)
     paths.ready_file.unlink(missing_ok=True)
     supervised = Supervised(
-        controller=controller_command(settings),
+        controller=controller_command(msgspec.structs.replace(settings, identity=new_identity())),
         proxy=proxy_command(settings, paths),
         proxy_lock=lock.descriptor,
         drain_s=settings.drain_deadline_s,
