@@ -142,9 +142,11 @@ class Rig:
     def remove(self, kind: Kind, item: Object) -> None:
         self.inventory.apply([Removed(kind, item, 0.0)])
 
-    def serve(self, *endpoints: snapshot.Endpoint) -> None:
+    def serve(self, *endpoints: snapshot.Endpoint, policy: snapshot.Policy | None = None) -> None:
         """The Backend web:80 with these endpoints."""
-        backend = snapshot.Backend(namespace="default", service="web", port=80)
+        backend = snapshot.Backend(
+            namespace="default", service="web", port=80, policy=policy or snapshot.Policy()
+        )
         found = snapshot.Endpoints(endpoints=tuple(sorted(endpoints, key=lambda item: item.id)))
         self.store.commit(
             Delta(

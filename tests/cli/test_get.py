@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import yaml
 
+from fairlead import snapshot
 from fairlead.resources import Kind
 from fairlead.sources import Finding, Unavailable
 from tests.admin.rig import condition, endpoint, gateway, gateway_status
@@ -87,6 +88,20 @@ def test_endpoints_show_share_success_and_latency(cli: Cli, instance: Instance) 
         ["web:80", "10.0.0.1:8001", "ready", "75.0%", "90.0%", "2.00ms", "<none>"],
         ["web:80", "10.0.0.1:8002", "ready", "25.0%", "100.0%", "2.00ms", "NotReady"],
     ]
+
+
+def test_wide_shows_a_backends_policy_and_where_it_comes_from(cli: Cli, instance: Instance) -> None:
+    def row() -> dict[str, str]:
+        _, out, _ = cli("get", "backends", "-o", "wide")
+        head, cells_of_it = cells(out)
+        return dict(zip(head, cells_of_it, strict=True))
+
+    names = ("BALANCER", "MAX-CONNECTIONS", "RETRIES", "ORIGIN")
+    assert [row()[name] for name in names] == ["PeakEWMA", "-", "1", "<none>"]
+    origins = dict.fromkeys(("max_connections_per_endpoint", "retry_attempts"), "BackendPolicy/default/web")
+    policy = snapshot.Policy(max_connections_per_endpoint=8, retry_attempts=0, origins=origins)
+    instance.rig.serve(endpoint(8001), policy=policy)
+    assert [row()[name] for name in names] == ["PeakEWMA", "8", "0", "BackendPolicy/default/web"]
 
 
 @pytest.mark.parametrize("name", ["web", "web:80"])

@@ -32,6 +32,10 @@ def _endpoints(**change: object) -> bytes:
     return _encode({"endpoints": [{"id": "u|10.0.0.1|80|TCP", "address": "10.0.0.1", "port": 80, **change}]})
 
 
+def _policy(**policy: object) -> bytes:
+    return _encode({"namespace": "a", "service": "b", "port": 80, "policy": policy})
+
+
 _BIND = {"address": "127.0.0.1", "port": 80}
 _LISTENER = {
     "bind": "127.0.0.1:80",
@@ -57,11 +61,11 @@ _LISTENER = {
         ("listener", _encode({**_LISTENER, "hostname": "UPPER.com"}), "InvalidHostname"),
         ("listener", _encode({**_LISTENER, "gateway": ""}), "InvalidName"),
         ("backend", _encode({"namespace": "a", "service": "b", "port": -1}), "InvalidPort"),
-        (
-            "backend",
-            _encode({"namespace": "a", "service": "b", "port": 80, "policy": {"load_balancer": "Fastest"}}),
-            "UnsupportedValue",
-        ),
+        ("backend", _policy(load_balancer="Fastest"), "UnsupportedValue"),
+        ("backend", _policy(max_connections_per_endpoint=0), "InvalidPolicy"),
+        ("backend", _policy(max_connections_per_endpoint=2**31), "InvalidPolicy"),
+        ("backend", _policy(retry_attempts=2), "InvalidPolicy"),
+        ("backend", _policy(retry_attempts=-1), "InvalidPolicy"),
         ("endpoints", _endpoints(weight=1_000_001), "InvalidWeight"),
         ("endpoints", _endpoints(weight=-1), "InvalidWeight"),
         ("endpoints", _endpoints(address="0.0.0.0"), "InvalidAddress"),
@@ -119,7 +123,11 @@ def test_everything_that_this_side_writes_is_valid() -> None:
                 namespace="a",
                 service="b",
                 port=80,
-                policy=s.Policy(load_balancer=s.LoadBalancer.ROUND_ROBIN),
+                policy=s.Policy(
+                    load_balancer=s.LoadBalancer.ROUND_ROBIN,
+                    max_connections_per_endpoint=2**31 - 1,
+                    retry_attempts=0,
+                ),
             ),
         ),
         *[

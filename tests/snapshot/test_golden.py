@@ -72,6 +72,8 @@ _RESOURCES = (
             port=80,
             policy=s.Policy(
                 load_balancer=s.LoadBalancer.ROUND_ROBIN,
+                max_connections_per_endpoint=20,
+                retry_attempts=0,
                 origins={"load_balancer": "BackendPolicy/shop/turns"},
             ),
         ),

@@ -231,6 +231,8 @@ def policy(
     name: str = "policy",
     *targets: tuple[str, str | None],
     lb: str | None = "RoundRobin",
+    max_connections: int | None = None,
+    attempts: int | None = None,
     ns: str = NS,
     created: int = 0,
 ) -> k8s.BackendPolicy:
@@ -242,6 +244,10 @@ def policy(
                 for target, section in targets or (("web", None),)
             ),
             load_balancer=None if lb is None else k8s.LoadBalancerSpec(type=lb),
+            circuit_breaker=None
+            if max_connections is None
+            else k8s.CircuitBreakerSpec(per_endpoint=k8s.PerEndpointSpec(max_connections=max_connections)),
+            retry=None if attempts is None else k8s.RetrySpec(attempts=attempts),
         ),
     )
 

@@ -42,6 +42,9 @@ def test_its_load_balancers_are_those_of_the_snapshot() -> None:
     [
         {"targetRefs": [TARGET]},
         {"targetRefs": [{**TARGET, "sectionName": "http"}], "loadBalancer": {"type": "RoundRobin"}},
+        {"targetRefs": [TARGET], "circuitBreaker": {"perEndpoint": {"maxConnections": 1}}},
+        {"targetRefs": [TARGET], "retry": {"attempts": 0}},
+        {"targetRefs": [TARGET], "retry": {"attempts": 1}},
     ],
 )
 def test_what_works_is_valid(spec: dict[str, Any]) -> None:
@@ -58,6 +61,12 @@ def test_what_works_is_valid(spec: dict[str, Any]) -> None:
         {"targetRefs": [TARGET], "loadBalancer": {}},
         {"targetRefs": [TARGET], "loadBalancer": {"type": "Random"}},
         {"targetRefs": [TARGET], "timeout": "1s"},
+        {"targetRefs": [TARGET], "circuitBreaker": {}},
+        {"targetRefs": [TARGET], "circuitBreaker": {"perEndpoint": {}}},
+        {"targetRefs": [TARGET], "circuitBreaker": {"perEndpoint": {"maxConnections": 0}}},
+        {"targetRefs": [TARGET], "circuitBreaker": {"maxConnections": 5}},
+        {"targetRefs": [TARGET], "retry": {}},
+        {"targetRefs": [TARGET], "retry": {"attempts": 2}},
     ],
 )
 def test_what_does_not_is_not(spec: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """BackendPolicy: a Direct policy on Services of its namespace."""
 
+import pytest
+
 from fairlead import resources as k8s
 from fairlead import snapshot
 from fairlead.resources import Kind
@@ -118,6 +120,34 @@ def test_an_unknown_value_is_invalid_and_wins_nothing() -> None:
     assert accepted(lab, "bad") == ("False", "Invalid")
     assert accepted(lab, "good") == ("True", "Accepted")
     assert effective(lab).origins == {"load_balancer": f"BackendPolicy/{NS}/good"}
+
+
+def test_each_field_says_where_it_comes_from() -> None:
+    lab = Lab(*basics(), route(), policy(lb=None, max_connections=8, attempts=0))
+    assert accepted(lab) == ("True", "Accepted")
+    origin = f"BackendPolicy/{NS}/policy"
+    assert effective(lab) == snapshot.Policy(
+        max_connections_per_endpoint=8,
+        retry_attempts=0,
+        origins={"max_connections_per_endpoint": origin, "retry_attempts": origin},
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        (policy("bad", max_connections=0), "maxConnections"),
+        (policy("bad", max_connections=2**31), "maxConnections"),
+        (policy("bad", attempts=-1), "retry.attempts"),
+        (policy("bad", attempts=2), "retry.attempts"),
+    ],
+)
+def test_a_number_out_of_range_is_invalid_and_says_which(bad: k8s.BackendPolicy, field: str) -> None:
+    lab = Lab(*basics(), route(), bad)
+    assert accepted(lab, "bad") == ("False", "Invalid")
+    (entry,) = lab.policy_status("bad").ancestors
+    assert field in entry.conditions[0].message
+    assert effective(lab) == snapshot.Policy()
 
 
 def test_a_policy_without_fields_is_accepted_and_changes_nothing() -> None:

@@ -19,6 +19,8 @@ closed_set! {
         InvalidPort = "InvalidPort",
         /// A weight is above 1,000,000.
         InvalidWeight = "InvalidWeight",
+        /// A number of a Backend's policy is out of its range.
+        InvalidPolicy = "InvalidPolicy",
         /// A hostname is neither a DNS name nor one behind a `*.` label, or not in lower case.
         InvalidHostname = "InvalidHostname",
         /// A path does not start with `/`, or holds what no request path can hold.

@@ -224,14 +224,25 @@ pub struct Policy {
     /// How an endpoint is chosen.
     #[serde(default = "peak_ewma", skip_serializing_if = "is_peak_ewma")]
     pub load_balancer: LoadBalancer,
+    /// Connections to one endpoint over all workers of a proxy, 1 to 2^31-1; absent means no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "scalars::limit")]
+    pub max_connections_per_endpoint: Option<u32>,
     /// Field name to `KIND/NAMESPACE/NAME`; absent fields hold Fairlead's default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<Box<str>, Box<str>>,
+    /// Repeats of a request that was sent and whose connection died before an answer: 0 or 1.
+    #[serde(default = "once", skip_serializing_if = "is_once", deserialize_with = "scalars::attempts")]
+    pub retry_attempts: u8,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { load_balancer: LoadBalancer::PeakEwma, origins: BTreeMap::new() }
+        Self {
+            load_balancer: LoadBalancer::PeakEwma,
+            max_connections_per_endpoint: None,
+            origins: BTreeMap::new(),
+            retry_attempts: 1,
+        }
     }
 }
 
@@ -248,6 +259,15 @@ fn peak_ewma() -> LoadBalancer {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_peak_ewma(value: &LoadBalancer) -> bool {
     *value == LoadBalancer::PeakEwma
+}
+
+fn once() -> u8 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_once(value: &u8) -> bool {
+    *value == 1
 }
 
 /// A Service port as a destination.

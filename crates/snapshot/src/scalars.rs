@@ -125,3 +125,14 @@ pub(crate) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D:
 pub(crate) fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Ok(u32::try_from(i64::deserialize(deserializer)?).unwrap_or(u32::MAX))
 }
+
+/// A limit of a signed 32-bit field, or none; what does not fit becomes 0, which validation refuses by name.
+pub(crate) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let given = Option::<i64>::deserialize(deserializer)?;
+    Ok(given.map(|limit| i32::try_from(limit).map_or(0, |limit| u32::try_from(limit).unwrap_or(0))))
+}
+
+/// A number of repeats; what does not fit becomes the maximum, which validation refuses by name.
+pub(crate) fn attempts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    Ok(u8::try_from(i64::deserialize(deserializer)?).unwrap_or(u8::MAX))
+}

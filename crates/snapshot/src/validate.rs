@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::decode::Resource;
 use crate::error::{Reason, Refusal};
 use crate::resources::{
-    Backend, Bind, Endpoint, Endpoints, FieldMatch, Kind, Listener, Route, RouteMatch, Rule, Target,
+    Backend, Bind, Endpoint, Endpoints, FieldMatch, Kind, Listener, Policy, Route, RouteMatch, Rule, Target,
 };
 use crate::scalars::Protocol;
 
@@ -25,6 +25,7 @@ const MAX_HOSTNAMES: usize = 1024;
 const MAX_HOSTNAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 const MAX_VALUE_BYTES: usize = 4096;
+const MAX_RETRY_ATTEMPTS: u8 = 1;
 
 type Checked = Result<(), Refusal>;
 
@@ -85,10 +86,23 @@ pub(crate) fn listener(listener: &Listener) -> Checked {
 
 pub(crate) fn backend(backend: &Backend) -> Checked {
     port("port", backend.port)?;
-    at_most("policy.origins", backend.policy.origins.len(), MAX_FIELDS)?;
+    policy(&backend.policy)?;
     let Protocol::Http = backend.protocol;
     name("namespace", &backend.namespace)?;
     name("service", &backend.service)
+}
+
+fn policy(policy: &Policy) -> Checked {
+    at_most("policy.origins", policy.origins.len(), MAX_FIELDS)?;
+    if policy.max_connections_per_endpoint == Some(0) {
+        let message = format!("policy.max_connections_per_endpoint is not within 1 to {}", i32::MAX);
+        return refuse(Reason::InvalidPolicy, message);
+    }
+    if policy.retry_attempts > MAX_RETRY_ATTEMPTS {
+        let message = format!("policy.retry_attempts is not within 0 to {MAX_RETRY_ATTEMPTS}");
+        return refuse(Reason::InvalidPolicy, message);
+    }
+    Ok(())
 }
 
 pub(crate) fn endpoints(endpoints: &mut Endpoints) -> Checked {

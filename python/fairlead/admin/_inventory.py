@@ -180,6 +180,8 @@ class Inventory:
                     port=backend.port,
                     protocol=backend.protocol,
                     load_balancer=backend.policy.load_balancer,
+                    max_connections_per_endpoint=backend.policy.max_connections_per_endpoint,
+                    retry_attempts=backend.policy.retry_attempts,
                     origins=backend.policy.origins,
                 ),
                 status=api.BackendStatus(

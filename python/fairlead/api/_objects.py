@@ -52,6 +52,9 @@ class BackendSpec(_View, frozen=True, kw_only=True):
     port: int
     protocol: str
     load_balancer: str
+    max_connections_per_endpoint: int | None = None
+    """Of each proxy; without a limit if absent."""
+    retry_attempts: int
     origins: dict[str, str]
     """Setting to the object that made it, as `KIND/NAMESPACE/NAME`; what is absent is Fairlead's default."""
 

@@ -142,6 +142,11 @@ def _p99(traffic: api.Traffic | None) -> str:
     return milliseconds(traffic.latency_p99_ms if traffic else None)
 
 
+def _max_connections(item: api.Backend) -> str:
+    limit = item.spec.max_connections_per_endpoint
+    return "-" if limit is None else str(limit)
+
+
 def _count(name: str) -> Callable[[api.Item], str]:
     return _endpoint(lambda item: str(getattr(item.status.traffic, name)) if item.status.traffic else "-")
 
@@ -179,6 +184,8 @@ _TABLES: dict[api.Collection, list[Column]] = {
         Column("SUCCESS", _backend(lambda item: _success(item.status.traffic))),
         Column("P99", _backend(lambda item: _p99(item.status.traffic))),
         Column("PROTOCOL", _backend(lambda item: item.spec.protocol), wide=True),
+        Column("MAX-CONNECTIONS", _backend(_max_connections), wide=True),
+        Column("RETRIES", _backend(lambda item: str(item.spec.retry_attempts)), wide=True),
         Column("ORIGIN", _backend(lambda item: _joined(sorted(set(item.spec.origins.values())))), wide=True),
     ],
     api.Collection.ENDPOINTS: [

@@ -61,7 +61,15 @@ from fairlead.resources._meta import (
     Ref,
     parse_time,
 )
-from fairlead.resources._policy import BackendPolicy, BackendPolicySpec, LoadBalancerSpec, PolicyTargetRef
+from fairlead.resources._policy import (
+    BackendPolicy,
+    BackendPolicySpec,
+    CircuitBreakerSpec,
+    LoadBalancerSpec,
+    PerEndpointSpec,
+    PolicyTargetRef,
+    RetrySpec,
+)
 
 Object = (
     Namespace | Service | EndpointSlice | GatewayClass | Gateway | HTTPRoute | ReferenceGrant | BackendPolicy
@@ -74,6 +82,7 @@ __all__ = [
     "BackendPolicy",
     "BackendPolicySpec",
     "BackendRef",
+    "CircuitBreakerSpec",
     "Condition",
     "Endpoint",
     "EndpointConditions",
@@ -110,6 +119,7 @@ __all__ = [
     "ObjectMeta",
     "ObjectReference",
     "ParentReference",
+    "PerEndpointSpec",
     "PolicyTargetRef",
     "QueryParamMatch",
     "Ref",
@@ -117,6 +127,7 @@ __all__ = [
     "ReferenceGrantFrom",
     "ReferenceGrantSpec",
     "ReferenceGrantTo",
+    "RetrySpec",
     "RouteGroupKind",
     "RouteNamespaces",
     "Service",

@@ -18,9 +18,25 @@ class LoadBalancerSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="
     """PeakEWMA (the default) or RoundRobin."""
 
 
+class PerEndpointSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    max_connections: int | None = None
+    """Connections of one proxy to one endpoint, at least 1; without a limit if absent."""
+
+
+class CircuitBreakerSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    per_endpoint: PerEndpointSpec | None = None
+
+
+class RetrySpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    attempts: int | None = None
+    """Repeats of a request that was sent: 0, or 1 (the default)."""
+
+
 class BackendPolicySpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
     target_refs: tuple[PolicyTargetRef, ...] = ()
     load_balancer: LoadBalancerSpec | None = None
+    circuit_breaker: CircuitBreakerSpec | None = None
+    retry: RetrySpec | None = None
 
 
 class BackendPolicyStatus(

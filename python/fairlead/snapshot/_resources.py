@@ -156,6 +156,10 @@ class Policy(_Struct, frozen=True, kw_only=True):
     """The effective policy of a Backend; `origins` says which object set each field."""
 
     load_balancer: LoadBalancer = LoadBalancer.PEAK_EWMA
+    max_connections_per_endpoint: int | None = None
+    """Connections to one endpoint over all workers of a proxy, 1 to 2^31-1; absent means no limit."""
+    retry_attempts: int = 1
+    """Repeats of a request that was sent and whose connection died before an answer: 0 or 1."""
     origins: dict[str, str] = {}
     """Field name to `KIND/NAMESPACE/NAME`; absent fields hold Fairlead's default."""
 

@@ -10,7 +10,7 @@ Laws (GEP-713, Direct policy):
 from collections.abc import Callable, Collection, Mapping
 
 from fairlead import snapshot
-from fairlead.resources import BackendPolicy, Kind, ParentReference, Ref, parse_time
+from fairlead.resources import BackendPolicy, BackendPolicySpec, Kind, ParentReference, Ref, parse_time
 from fairlead.sources import Finding
 from fairlead.translate._conditions import GATEWAY_GROUP, Conditions
 from fairlead.translate._graph import Name
@@ -24,6 +24,8 @@ from fairlead.translate._statuses import (
 )
 
 MAX_ANCESTORS = 16
+MAX_CONNECTIONS = 2**31 - 1
+MAX_RETRY_ATTEMPTS = 1
 
 GatewaysOf = Callable[[Ref], Collection[Ref]]
 """The Gateways that send requests to a Service."""
@@ -35,12 +37,21 @@ def effective_policy(service: Ref, port_name: str, policies: Mapping[Ref, Backen
     ruling = ruling or _winner(service, "", policies)
     if ruling is None:
         return snapshot.Policy()
-    wanted = ruling.spec.load_balancer
-    if wanted is None or wanted.type is None:
-        return snapshot.Policy()
     origin = f"{Kind.BACKEND_POLICY.value}/{ruling.metadata.namespace}/{ruling.metadata.name}"
+    balancer = _load_balancer(ruling.spec)
+    limit = _max_connections(ruling.spec)
+    attempts = _attempts(ruling.spec)
+    given = {
+        "load_balancer": balancer,
+        "max_connections_per_endpoint": limit,
+        "retry_attempts": attempts,
+    }
+    default = snapshot.Policy()
     return snapshot.Policy(
-        load_balancer=snapshot.LoadBalancer(wanted.type), origins={"load_balancer": origin}
+        load_balancer=default.load_balancer if balancer is None else snapshot.LoadBalancer(balancer),
+        max_connections_per_endpoint=limit,
+        retry_attempts=default.retry_attempts if attempts is None else attempts,
+        origins={field: origin for field, value in given.items() if value is not None},
     )
 
 
@@ -92,9 +103,8 @@ def _accepted(make: Conditions, faults: list[tuple[Reason, str] | None]) -> Stat
 
 def _fault(policy: BackendPolicy, service: Ref, objects: Objects) -> tuple[Reason, str] | None:
     """Why the policy does not take effect on (a part of) a target."""
-    if not _valid(policy):
-        wanted = policy.spec.load_balancer
-        return Reason.INVALID, f"loadBalancer.type {wanted and wanted.type!r} is not known"
+    if problem := _problem(policy.spec):
+        return Reason.INVALID, problem
     found = objects.service(service)
     if found is None:
         return Reason.TARGET_NOT_FOUND, f"Service {service} does not exist"
@@ -111,7 +121,9 @@ def _fault(policy: BackendPolicy, service: Ref, objects: Objects) -> tuple[Reaso
 
 
 def _winner(service: Ref, section: str, policies: Mapping[Ref, BackendPolicy]) -> BackendPolicy | None:
-    rivals = [item for item in policies.values() if _valid(item) and section in _sections(item, service)]
+    rivals = [
+        item for item in policies.values() if not _problem(item.spec) and section in _sections(item, service)
+    ]
     return min(rivals, key=_age, default=None)
 
 
@@ -129,6 +141,28 @@ def _sections(policy: BackendPolicy, service: Ref) -> list[str]:
     ]
 
 
-def _valid(policy: BackendPolicy) -> bool:
-    wanted = policy.spec.load_balancer
-    return wanted is None or wanted.type is None or wanted.type in set(snapshot.LoadBalancer)
+def _problem(spec: BackendPolicySpec) -> str:
+    """What is wrong with the values of a policy; empty if nothing is. A CRD of ours does not let such values in."""
+    balancer = _load_balancer(spec)
+    if balancer is not None and balancer not in set(snapshot.LoadBalancer):
+        return f"loadBalancer.type {balancer!r} is not known"
+    limit = _max_connections(spec)
+    if limit is not None and not 1 <= limit <= MAX_CONNECTIONS:
+        return f"circuitBreaker.perEndpoint.maxConnections is not within 1 to {MAX_CONNECTIONS}: {limit}"
+    attempts = _attempts(spec)
+    if attempts is not None and not 0 <= attempts <= MAX_RETRY_ATTEMPTS:
+        return f"retry.attempts is not within 0 to {MAX_RETRY_ATTEMPTS}: {attempts}"
+    return ""
+
+
+def _load_balancer(spec: BackendPolicySpec) -> str | None:
+    return spec.load_balancer.type if spec.load_balancer is not None else None
+
+
+def _max_connections(spec: BackendPolicySpec) -> int | None:
+    per_endpoint = spec.circuit_breaker.per_endpoint if spec.circuit_breaker is not None else None
+    return per_endpoint.max_connections if per_endpoint is not None else None
+
+
+def _attempts(spec: BackendPolicySpec) -> int | None:
+    return spec.retry.attempts if spec.retry is not None else None
