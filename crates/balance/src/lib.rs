@@ -27,7 +27,7 @@ mod time;
 mod turns;
 
 pub use budget::RepeatBudget;
-pub use load::{Dialable, EndpointLoad, Failure, InFlight};
+pub use load::{Dialable, EndpointLoad, Failure, InFlight, Permit};
 pub use picker::{Balancer, EndpointView, Pick, Policy, Reason, SlowStart, Tier};
 pub use rng::{Rng, SplitMix64};
 pub use stats::{HISTOGRAM_BUCKETS, Histogram, StatusClass, Totals};

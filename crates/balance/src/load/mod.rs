@@ -10,6 +10,7 @@
 mod dials;
 mod failures;
 mod latency;
+mod permits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -22,6 +23,8 @@ use failures::Failures;
 pub(crate) use failures::Penalty;
 use latency::Latency;
 pub(crate) use latency::{CLOSE_US, TIE_BAND};
+pub use permits::Permit;
+use permits::Permits;
 
 /// How an attempt ended without a response. Dials are reported by [`EndpointLoad::dial_failed`] instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +49,8 @@ pub struct EndpointLoad {
     met: AtomicBool,
     failures: Failures,
     since: Micros,
-    // Not read by picks.
+    // Not read by picks, but for those of a Backend with a limit.
+    permits: Permits,
     workers: Box<[WorkerStats]>,
 }
 
@@ -61,6 +65,7 @@ impl EndpointLoad {
             met: AtomicBool::new(false),
             failures: Failures::default(),
             since: now,
+            permits: Permits::default(),
             workers: (0..workers).map(|_| WorkerStats::default()).collect(),
         }
     }
