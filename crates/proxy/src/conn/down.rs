@@ -11,7 +11,7 @@ use fairlead_balance::Micros;
 use fairlead_http1::{RequestHead, write_error};
 
 use super::socket::ReadEnd;
-use super::state::{Active, Phase, Stage};
+use super::state::{Active, Flow, Phase, Stage};
 use crate::exchange::{Death, Event, Failure, Flags, Step};
 use crate::shared::Phase as Life;
 use crate::timer::NEVER;
@@ -283,11 +283,17 @@ impl Worker {
             || (down.socket.is_readable() && !down.socket.is_hung_up());
         if unread {
             down.socket.shutdown_write();
-            active.flow.patience = LINGER_BYTES;
-            active.flow.phase = Phase::Linger;
+            self.linger_on(&mut active.flow);
         } else {
             active.flow.phase = Phase::Closed { reset: false };
         }
+    }
+
+    /// Our direction has ended: the client's is read and dropped.
+    pub(super) fn linger_on(&self, flow: &mut Flow) {
+        flow.until = self.now + self.times.linger;
+        flow.patience = LINGER_BYTES;
+        flow.phase = Phase::Linger;
     }
 
     /// Drops the rest of a request's body.
@@ -370,7 +376,7 @@ impl Worker {
             Phase::Head => self.refuse(key, &mut active, DEADLINE),
             Phase::Drain | Phase::Linger => active.flow.phase = Phase::Closed { reset: false },
             Phase::Relay => self.relay_deadline(key, &mut active),
-            Phase::Tunnel => active.flow.phase = Phase::Closed { reset: true },
+            Phase::Tunnel => self.tunnel_deadline(&mut active),
             Phase::Closed { .. } => {}
         }
         self.drive_with(key, active);

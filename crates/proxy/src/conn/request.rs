@@ -7,8 +7,6 @@
 //! 2. The client is read only when there is room: back-pressure is a full buffer.
 //! 3. A failed write says that the Endpoint takes no more, not that it has not answered: the answer is looked for first.
 
-use std::time::Duration;
-
 use fairlead_http1::{BodyError, Framing};
 
 use super::socket::ReadEnd;
@@ -17,9 +15,6 @@ use crate::exchange::{Event, Failure, Flags};
 use crate::worker::Worker;
 use crate::worker::slab::Key;
 
-/// How long an Endpoint may leave a streamed body unread. Longer than what detects silent death elsewhere: the two look
-/// alike to the kernel.
-const SLOW_READER: Duration = Duration::from_secs(60);
 /// Reads of a body before others get their turn.
 const ROUNDS: usize = 2;
 
@@ -164,10 +159,9 @@ impl Worker {
         };
         buffer.consume(count);
         flow.request.ready -= count;
-        if count > 0 && !up.patient {
+        if count > 0 {
             // An Endpoint that reads slowly closes its window, which the kernel takes for silence.
-            up.patient = true;
-            up.socket.set_user_timeout(Duration::from(stream_idle).min(SLOW_READER));
+            up.be_patient(stream_idle);
         }
         if count > 0 && !std::mem::replace(&mut flow.request.streamed, true) {
             self.tell(key, active, Event::Unrepeatable);

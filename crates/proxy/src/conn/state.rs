@@ -8,6 +8,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fairlead_balance::{InFlight, Micros};
 use fairlead_http1::{BodyReader, Delivery, Framing, HeadCursor, Limits, Method, RequestContext, Version};
@@ -20,6 +21,10 @@ use crate::exchange::{AttemptId, Exchange, MAX_ATTEMPTS};
 use crate::shared::EndpointState;
 use crate::timer::{Alarm, NEVER};
 use crate::worker::slab::Key;
+
+/// How long an Endpoint may leave a streamed body or a tunnel's bytes unread. Longer than what detects silent death
+/// elsewhere: the two look alike to the kernel.
+const SLOW_READER: Duration = Duration::from_secs(60);
 
 /// A slab's value.
 #[derive(Debug)]
@@ -52,8 +57,17 @@ pub(crate) struct Up {
     pub(crate) dial_until: Micros,
     /// The ledger knows that its dial failed.
     pub(crate) counted: bool,
-    /// It has the long user timeout of a body in the course of being sent.
+    /// It has the long user timeout of a body in the course of being sent, or of a tunnel.
     pub(crate) patient: bool,
+}
+
+impl Up {
+    /// Lets the Endpoint leave for longer unread what it is sent: for `stream_idle`, but at most [`SLOW_READER`].
+    pub(crate) fn be_patient(&mut self, stream_idle: Micros) {
+        if !std::mem::replace(&mut self.patient, true) {
+            self.socket.set_user_timeout(Duration::from(stream_idle).min(SLOW_READER));
+        }
+    }
 }
 
 /// What a connection to an Endpoint is there for.

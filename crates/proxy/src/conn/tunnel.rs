@@ -1,25 +1,28 @@
 //! After 101: bytes both ways, whatever they mean.
 //!
 //! Laws:
-//! 1. Bytes pass unchanged and in order; what either side sent behind its head is part of the tunnel.
-//! 2. Each direction ends by itself: the end of one side is passed on once everything before it was.
+//! 1. Bytes pass unchanged and in order; what either side sent behind its head is part of the tunnel, and goes after
+//!    what is left of the heads, however early the 101 came.
+//! 2. Each direction ends by itself ([`Direction`]). A side that died ends both: what it said is not whole, and the
+//!    other side is told so by a reset.
 //! 3. WebSocket frame boundaries are tracked from the first byte, so that a drain can speak between two frames.
-//! 4. No deadline while both directions are open; once one has ended, the other must not be idle for longer than an
-//!    idle client may. No buffer while nothing moves.
+//! 4. No deadline while both directions are open and nothing is held up. Bytes that nobody takes end the tunnel after
+//!    `stream_idle`; a direction that is left alone, after the time that an idle client has.
 
-use fairlead_http1::ws::Boundary;
+use fairlead_balance::Micros;
 
-use super::buffer::{Buffer, Buffers};
+use super::buffer::Buffers;
+use super::direction::{Direction, Flowed};
 use super::down::Progress;
-use super::socket::{ReadEnd, Socket};
 use super::state::{Active, Conn, Phase};
-use crate::exchange::{Event, Failure};
+use crate::exchange::{Death, Event, Failure, Flags};
 use crate::timer::NEVER;
 use crate::worker::Worker;
 use crate::worker::slab::Key;
+use crate::worker::upstream::Hands;
 
-/// Reads of one direction before others get their turn.
-const ROUNDS: usize = 4;
+/// Nobody takes what is held up, or the direction that is left says nothing.
+const STALLED: Failure = Failure::new(0, Flags::SI, "stream_idle_timeout");
 
 /// Both directions.
 #[derive(Debug, Default)]
@@ -29,81 +32,21 @@ pub(crate) struct Tunnel {
     to_client: Direction,
 }
 
-#[derive(Debug, Default)]
-struct Direction {
-    buffer: Option<Buffer>,
-    boundary: Boundary,
-    /// The sender has ended.
-    eof: bool,
-    /// And the receiver was told.
-    shut: bool,
-}
-
 impl Tunnel {
     pub(super) fn give_buffers(&mut self, buffers: &mut Buffers) {
-        buffers.give_any(&mut self.to_endpoint.buffer);
-        buffers.give_any(&mut self.to_client.buffer);
-    }
-}
-
-/// How a direction fared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Flowed {
-    Moved,
-    Stuck,
-    Broken,
-}
-
-impl Direction {
-    fn preload(&mut self, buffer: Option<Buffer>) {
-        if let Some(buffer) = &buffer {
-            self.boundary.feed(buffer.filled());
-        }
-        self.buffer = buffer;
+        self.to_endpoint.give_buffer(buffers);
+        self.to_client.give_buffer(buffers);
     }
 
-    fn pass(&mut self, from: &mut Socket, to: &mut Socket, buffers: &mut Buffers) -> (Flowed, u64) {
-        let mut flowed = Flowed::Stuck;
-        let mut passed = 0;
-        for _ in 0..ROUNDS {
-            if let Some(buffer) = self.buffer.as_mut().filter(|buffer| !buffer.is_empty()) {
-                match to.write(buffer.filled()) {
-                    Ok(0) => return (flowed, passed),
-                    Ok(count) => {
-                        buffer.consume(count);
-                        passed += count as u64;
-                        flowed = Flowed::Moved;
-                    }
-                    Err(_) => return (Flowed::Broken, passed),
-                }
-                continue;
-            }
-            if self.eof {
-                if !std::mem::replace(&mut self.shut, true) {
-                    to.shutdown_write();
-                    flowed = Flowed::Moved;
-                }
-                break;
-            }
-            if !from.is_readable() {
-                break;
-            }
-            let buffer = self.buffer.get_or_insert_with(|| buffers.take());
-            match from.read(buffer) {
-                ReadEnd::Data(_) => {
-                    self.boundary.feed(buffer.filled());
-                    flowed = Flowed::Moved;
-                }
-                ReadEnd::Blocked => break,
-                ReadEnd::Eof => {
-                    self.eof = true;
-                    flowed = Flowed::Moved;
-                }
-                ReadEnd::Dead(_) => return (Flowed::Broken, passed),
-            }
-        }
-        buffers.give_if_empty(&mut self.buffer);
-        (flowed, passed)
+    fn is_over(&self) -> bool {
+        self.to_endpoint.is_over() && self.to_client.is_over()
+    }
+
+    /// When it ends unless something moves before.
+    fn deadline(&self, stall: Micros, idle: Micros) -> Micros {
+        let left = self.to_endpoint.is_over() || self.to_client.is_over();
+        let of = |direction: &Direction| direction.deadline(left, stall, idle);
+        of(&self.to_endpoint).min(of(&self.to_client))
     }
 }
 
@@ -111,9 +54,14 @@ impl Worker {
     /// The head of 101 is ready: what follows it, on both sides, is the tunnel.
     pub(super) fn begin_tunnel(&mut self, key: Key, active: &mut Active, conn: Key) {
         active.machine.lift_deadlines();
+        let (now, stream_idle) = (self.now, self.times.stream_idle);
+        if let Some(Conn::Up(up)) = self.conns.get_mut(conn) {
+            // Whoever reads slowly closes its window, which the kernel takes for silence.
+            up.be_patient(stream_idle);
+        }
         let flow = &mut active.flow;
         // The head stands in front of what came behind it, or aside: either way it goes first, and is no frame.
-        let response = &mut flow.response;
+        let (request, response) = (&mut flow.request, &mut flow.response);
         if response.ready > 0 {
             if let Some(buffer) = &mut flow.outbound {
                 response.aside.extend_from_slice(&buffer.filled()[..response.ready]);
@@ -121,68 +69,92 @@ impl Worker {
             }
             response.ready = 0;
         }
-        flow.tunnel.up = Some(conn);
-        flow.tunnel.to_client.preload(flow.outbound.take());
-        flow.tunnel.to_endpoint.preload(flow.inbound.take());
+        let tunnel = &mut flow.tunnel;
+        tunnel.up = Some(conn);
+        let head = std::mem::take(&mut response.aside);
+        tunnel.to_client.begin(head, std::mem::take(&mut response.aside_sent), flow.outbound.take(), now);
+        let head = std::mem::take(&mut request.out);
+        tunnel.to_endpoint.begin(head, std::mem::take(&mut request.sent), flow.inbound.take(), now);
+        if request.broken {
+            tunnel.to_endpoint.cut(Death::Closed, &mut self.buffers);
+        }
         flow.phase = Phase::Tunnel;
         flow.until = NEVER;
         self.alarm(key, NEVER);
     }
 
     pub(super) fn tunnel(&mut self, key: Key, active: &mut Active) -> Progress {
-        let Active { machine, flow } = active;
-        let Some(up_key) = flow.tunnel.up else { return Progress::Wait };
+        let now = self.now;
+        let Some(up_key) = active.flow.tunnel.up else { return Progress::Wait };
         // Two entries of one slab are borrowed one after the other: the Endpoint's is taken out meanwhile.
         let Some(mut endpoint) = self.conns.lend(up_key) else {
-            flow.phase = Phase::Closed { reset: true };
+            active.flow.phase = Phase::Closed { reset: true };
             return Progress::Wait;
         };
         let mut moved = false;
-        let mut broken = false;
+        let mut dead = None;
         if let (Conn::Up(up), Some(Conn::Down(down))) = (&mut endpoint, self.conns.get_mut(key)) {
-            let response = &mut flow.response;
-            if response.aside_sent < response.aside.len() {
-                match down.socket.write(&response.aside[response.aside_sent..]) {
-                    Ok(count) => {
-                        response.aside_sent += count;
-                        moved |= count > 0;
-                    }
-                    Err(_) => broken = true,
-                }
-            }
-            if response.aside_sent == response.aside.len() {
-                let (flowed, passed) =
-                    flow.tunnel.to_client.pass(&mut up.socket, &mut down.socket, &mut self.buffers);
-                flow.account.bytes_sent += passed;
-                moved |= flowed == Flowed::Moved;
-                broken |= flowed == Flowed::Broken;
-            }
-            let (flowed, passed) =
-                flow.tunnel.to_endpoint.pass(&mut down.socket, &mut up.socket, &mut self.buffers);
-            flow.account.bytes_received += passed;
+            let account = &mut active.flow.account;
+            let Tunnel { to_client, to_endpoint, .. } = &mut active.flow.tunnel;
+            let was_half = to_client.is_over() || to_endpoint.is_over();
+            let (down, up, buffers) = (&mut down.socket, &mut up.socket, &mut self.buffers);
+
+            let (flowed, passed) = to_client.pass(up, down, to_endpoint.lost(), buffers, now);
+            account.bytes_sent += passed;
             moved |= flowed == Flowed::Moved;
-            broken |= flowed == Flowed::Broken;
+            if flowed == Flowed::Dead {
+                dead = Some(Failure::TRUNCATED);
+            }
+            let (flowed, passed) = to_endpoint.pass(down, up, to_client.lost(), buffers, now);
+            account.bytes_received += passed;
+            moved |= flowed == Flowed::Moved;
+            if flowed == Flowed::Dead {
+                dead = Some(Failure::CLIENT_GONE);
+                up.reset_on_close();
+            }
+            moved |= to_client.cut_if_dead(to_endpoint, down, buffers);
+            moved |= to_endpoint.cut_if_dead(to_client, up, buffers);
+            if !was_half && (to_client.is_over() || to_endpoint.is_over()) {
+                to_client.touch(now);
+                to_endpoint.touch(now);
+            }
         }
         self.conns.give_back(up_key, endpoint);
-        let over = flow.tunnel.to_client.shut && flow.tunnel.to_endpoint.shut;
-        if over || broken {
-            if broken {
-                flow.account.fail(Failure::TRUNCATED);
-            }
-            let now = self.now;
-            // Not `Finished`: a tunnel's connection is never used again.
-            machine.on(
-                Event::ClientGone,
-                now,
-                &mut crate::worker::upstream::Hands { worker: self, flow, owner: key },
-            );
-            flow.phase = Phase::Closed { reset: broken };
-            return Progress::Wait;
+        if dead.is_some() || active.flow.tunnel.is_over() {
+            self.end_tunnel(key, active, dead);
+            return Progress::Moved;
         }
-        let half = flow.tunnel.to_client.shut || flow.tunnel.to_endpoint.shut;
-        if half && (moved || flow.until == NEVER) {
-            flow.until = self.now + self.times.downstream_idle;
-        }
+        let flow = &mut active.flow;
+        flow.until = flow.tunnel.deadline(self.times.stream_idle, self.times.downstream_idle);
         if moved { Progress::Moved } else { Progress::Wait }
+    }
+
+    /// Both directions are over, or a side is dead.
+    fn end_tunnel(&mut self, key: Key, active: &mut Active, dead: Option<Failure>) {
+        let Active { machine, flow } = active;
+        let refused = flow.tunnel.to_endpoint.lost().map(|_| Failure::TRUNCATED);
+        let left = flow.tunnel.to_client.lost().map(|_| Failure::CLIENT_GONE);
+        if let Some(failure) = dead.or(left).or(refused) {
+            flow.account.fail(failure);
+        }
+        // Not `Finished`: a tunnel's connection is never used again.
+        machine.on(Event::ClientGone, self.now, &mut Hands { worker: self, flow, owner: key });
+        if dead.or(left).is_none() && refused.is_some() {
+            // What the client sent and nobody took would make the close a reset, and that could overtake what it was
+            // sent.
+            self.close_account(key, active);
+            self.linger_on(&mut active.flow);
+        } else {
+            flow.phase = Phase::Closed { reset: dead.or(left).is_some() };
+        }
+    }
+
+    /// The tunnel's deadline has passed, unless bytes have moved since it was set.
+    pub(super) fn tunnel_deadline(&mut self, active: &mut Active) {
+        let flow = &mut active.flow;
+        if flow.until <= self.now {
+            flow.account.fail(STALLED);
+            flow.phase = Phase::Closed { reset: true };
+        }
     }
 }

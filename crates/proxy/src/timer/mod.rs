@@ -5,8 +5,11 @@
 //! 2. The wheel holds *alarms*, not deadlines. A connection keeps its deadline to itself and moves it at will; only a
 //!    deadline earlier than its queued alarm costs an entry ([`Alarm::set`]). When an alarm rings too early the
 //!    connection queues the next one: a kept-alive connection costs one entry per idle period, not one per request.
-//! 3. An alarm that was overtaken by an earlier one rings too, and is recognised by its moment ([`Alarm::rang`]).
-//! 4. Time is an argument.
+//! 3. An alarm that was overtaken by an earlier one stays and takes over when that one has rung. An entry is known by
+//!    its owner and its moment ([`Alarm::rang`]); one that nothing knows any more rings in vain.
+//! 4. Idle connections stand in the coarse level. The fine one holds what is due within 2.56 s: dials, hedges and
+//!    attempts while there are some, and what is about to fire. An empty level wakes nobody.
+//! 5. Time is an argument.
 
 use fairlead_balance::Micros;
 
@@ -144,16 +147,18 @@ impl<K: Copy> Wheel<K> {
     }
 }
 
-/// A connection's deadline and its earliest queued alarm.
+/// A connection's deadline and its queued alarms: the earliest one and, if that has overtaken another, the last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Alarm {
     deadline: Micros,
     queued: Micros,
+    /// Later than `queued`.
+    behind: Micros,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { deadline: NEVER, queued: NEVER }
+        Self { deadline: NEVER, queued: NEVER, behind: NEVER }
     }
 }
 
@@ -162,6 +167,10 @@ impl Alarm {
     pub(crate) fn set<K: Copy>(&mut self, deadline: Micros, key: K, wheel: &mut Wheel<K>) {
         self.deadline = deadline;
         if deadline < self.queued {
+            // Of three, the one in the middle is forgotten: it is soon over, and the last is the one worth keeping.
+            if self.behind == NEVER {
+                self.behind = self.queued;
+            }
             self.queued = deadline;
             wheel.insert(deadline, key);
         }
@@ -169,122 +178,22 @@ impl Alarm {
 
     /// Takes a ring that was queued for `at`; true when the deadline has passed, which is then cleared.
     pub(crate) fn rang<K: Copy>(&mut self, at: Micros, now: Micros, key: K, wheel: &mut Wheel<K>) -> bool {
+        if at == self.behind {
+            // Both were due at the same tick.
+            self.behind = NEVER;
+        }
         if at != self.queued {
             return false;
         }
-        self.queued = NEVER;
+        self.queued = std::mem::replace(&mut self.behind, NEVER);
         if self.deadline <= now {
             self.deadline = NEVER;
             return true;
         }
-        if self.deadline < NEVER {
-            self.set(self.deadline, key, wheel);
-        }
+        self.set(self.deadline, key, wheel);
         false
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn ms(value: u64) -> Micros {
-        Micros(value * 1_000)
-    }
-
-    /// Every ring between `from` and `to`, looked at each `step` milliseconds.
-    fn rings(wheel: &mut Wheel<u32>, from: u64, to: u64, step: u64) -> Vec<(u32, u64)> {
-        let mut seen = Vec::new();
-        let mut rung = Vec::new();
-        for now in (from..=to).step_by(step as usize) {
-            wheel.advance(ms(now), &mut rung);
-            seen.extend(rung.drain(..).map(|(key, at)| {
-                assert!(at <= ms(now), "rang before its moment");
-                (key, now)
-            }));
-        }
-        seen
-    }
-
-    #[test]
-    fn rings_within_a_fine_tick_after_the_moment_at_every_distance() {
-        for distance in
-            [0, 1, 5, 10, 200, 1_000, 2_559, 2_560, 2_561, 5_120, 60_000, 654_000, 700_000, 3_600_000]
-        {
-            for start in [0, 7, 2_555, 2_560, 1_234_567] {
-                let mut wheel = Wheel::new(ms(start));
-                wheel.insert(ms(start + distance), 1);
-                let seen = rings(&mut wheel, start, start + distance + 40, 1);
-                assert_eq!(seen.len(), 1, "distance {distance} from {start}");
-                let late = seen[0].1 - (start + distance);
-                assert!(late <= 10, "{late} ms late at distance {distance} from {start}");
-                assert_eq!(wheel.next_ring(), None);
-            }
-        }
-    }
-
-    #[test]
-    fn one_late_look_rings_all_that_is_due_and_nothing_else() {
-        let mut wheel = Wheel::new(ms(3));
-        for (key, at) in [(1, 5), (2, 900), (3, 2_600), (4, 59_000), (5, 61_000)] {
-            wheel.insert(ms(at), key);
-        }
-        let mut rung = Vec::new();
-        wheel.advance(ms(60_000), &mut rung);
-        let mut keys: Vec<u32> = rung.iter().map(|(key, _)| *key).collect();
-        keys.sort_unstable();
-        assert_eq!(keys, [1, 2, 3, 4]);
-        assert_eq!(rings(&mut wheel, 60_000, 62_000, 1).iter().map(|ring| ring.0).collect::<Vec<_>>(), [5]);
-    }
-
-    #[test]
-    fn next_ring_never_oversleeps() {
-        for distance in [1, 15, 2_559, 2_570, 10_000, 654_321, 2_000_000] {
-            let mut wheel = Wheel::new(ms(17));
-            wheel.insert(ms(17 + distance), 9);
-            let mut rung = Vec::new();
-            let mut wakes = 0;
-            let mut now = ms(17);
-            while rung.is_empty() {
-                now = wheel.next_ring().expect("an alarm is queued").max(now);
-                wheel.advance(now, &mut rung);
-                wakes += 1;
-                assert!(wakes < 2_000, "spins at distance {distance}");
-            }
-            assert!(now.0 - ms(17 + distance).0 <= FINE_US, "overslept at distance {distance}");
-        }
-    }
-
-    #[test]
-    fn a_later_deadline_is_lazy_and_an_earlier_one_rings_in_time() {
-        let mut wheel = Wheel::new(ms(0));
-        let mut alarm = Alarm::default();
-        alarm.set(ms(3_600_000), 1, &mut wheel);
-        alarm.set(ms(300), 1, &mut wheel);
-        alarm.set(ms(500), 1, &mut wheel);
-        let mut rung = Vec::new();
-        let mut fired = Vec::new();
-        for now in (0..4_000_000).step_by(5) {
-            wheel.advance(ms(now), &mut rung);
-            for (key, at) in rung.drain(..) {
-                if alarm.rang(at, ms(now), key, &mut wheel) {
-                    fired.push(now);
-                }
-            }
-        }
-        assert_eq!(fired.len(), 1, "the overtaken alarm fires nothing");
-        assert!((500..=515).contains(&fired[0]));
-    }
-
-    #[test]
-    fn a_cleared_deadline_does_not_fire() {
-        let mut wheel = Wheel::new(ms(0));
-        let mut alarm = Alarm::default();
-        alarm.set(ms(100), 1, &mut wheel);
-        alarm.set(NEVER, 1, &mut wheel);
-        for (key, at) in rings(&mut wheel, 0, 1_000, 10).into_iter().map(|(key, _)| (key, ms(100))) {
-            assert!(!alarm.rang(at, ms(110), key, &mut wheel));
-        }
-        assert_eq!(wheel.next_ring(), None);
-    }
-}
+mod tests;

@@ -72,7 +72,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    fn new(shared: &Shared) -> Self {
+    pub(crate) fn new(shared: &Shared) -> Self {
         let timeouts = &shared.config.timeouts;
         // 0 means no limit.
         let limit = |ms: u64| if ms == 0 { Micros(u64::MAX / 2) } else { Micros::from_millis(ms) };
