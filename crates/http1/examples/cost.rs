@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use fairlead_http1::{
     BodyReader, Forwarded, HeadCursor, HeadStorage, Limits, RequestContext, RequestEdits, RequestHead,
-    ResponseEdits, ResponseHead, Scheme, Version,
+    ResponseEdits, ResponseHead, Scheme, Trust, Version,
 };
 
 const REQUEST: &[u8] = b"GET /api/v1/items/42?view=full HTTP/1.1\r\nHost: shop.example.com\r\n\
@@ -24,7 +24,7 @@ fn main() {
     let (mut fields, mut out) = (HeadStorage::new(), Vec::with_capacity(2048));
     let forwarded = Forwarded {
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 17)),
-        trust: false,
+        trust: Trust::Nothing,
         proto: Some(Scheme::Http),
         host: false,
     };

@@ -51,7 +51,7 @@ pub mod ws;
 
 pub use body::{BodyProgress, BodyReader, BodyStep, LAST_CHUNK, write_chunk_head};
 pub use emit::{
-    CONTINUE, FieldLine, Forwarded, InvalidEdit, RequestEdits, ResponseEdits, Scheme, place_in_front,
+    CONTINUE, FieldLine, Forwarded, InvalidEdit, RequestEdits, ResponseEdits, Scheme, Trust, place_in_front,
     write_error,
 };
 pub use error::{BodyError, Reason, RequestError, ResponseError};

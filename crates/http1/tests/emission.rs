@@ -5,7 +5,8 @@ mod common;
 
 use common::{GET, request, response};
 use fairlead_http1::{
-    Delivery, FieldLine, Forwarded, InvalidEdit, RequestContext, RequestEdits, ResponseEdits, Scheme, Version,
+    Delivery, FieldLine, Forwarded, InvalidEdit, RequestContext, RequestEdits, ResponseEdits, Scheme, Trust,
+    Version,
 };
 
 fn upstream(head: &str, edits: &RequestEdits<'_>) -> String {
@@ -30,10 +31,14 @@ fn client(head: &str, context: RequestContext, version: Version, keep_alive: boo
 
 const CLIENT: Forwarded = Forwarded {
     client: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
-    trust: false,
+    trust: Trust::Nothing,
     proto: Some(Scheme::Http),
     host: true,
 };
+
+fn believing(trust: Trust) -> RequestEdits<'static> {
+    RequestEdits { forwarded: Some(Forwarded { trust, ..CLIENT }), ..RequestEdits::default() }
+}
 
 #[test]
 fn a_plain_request_passes_byte_for_byte() {
@@ -128,7 +133,7 @@ fn a17_what_a_stranger_says_about_the_client_is_replaced() {
     let head = "GET / HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-proto: https\r\nA: 1\r\n\
                 X-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-Port: 1\r\n\
                 x-envoy-internal: true\r\n\r\n";
-    let edits = RequestEdits { forwarded: Some(CLIENT), ..RequestEdits::default() };
+    let edits = believing(Trust::Nothing);
     assert_eq!(
         upstream(head, &edits),
         "GET / HTTP/1.1\r\nHost: a:1\r\nA: 1\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n\
@@ -140,8 +145,7 @@ fn a17_what_a_stranger_says_about_the_client_is_replaced() {
 fn a17_a_trusted_hop_is_appended_to() {
     let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nx-forwarded-proto: https\r\nA: 1\r\n\
                 x-forwarded-for: 2.2.2.2, 3.3.3.3\r\nX-Forwarded-For:\r\nForwarded: for=x\r\n\r\n";
-    let edits =
-        RequestEdits { forwarded: Some(Forwarded { trust: true, ..CLIENT }), ..RequestEdits::default() };
+    let edits = believing(Trust::Everything);
     assert_eq!(
         upstream(head, &edits),
         "GET / HTTP/1.1\r\nHost: a\r\nx-forwarded-proto: https\r\nA: 1\r\nForwarded: for=x\r\n\
@@ -150,12 +154,22 @@ fn a17_a_trusted_hop_is_appended_to() {
 }
 
 #[test]
+fn a17_a_list_that_is_appended_to_does_not_make_the_rest_believed() {
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nx-forwarded-proto: https\r\n\
+                x-forwarded-for: 2.2.2.2\r\nX-Forwarded-Host: evil\r\nForwarded: for=x\r\nX-Real-IP: 1.1.1.1\r\n\r\n";
+    assert_eq!(
+        upstream(head, &believing(Trust::Addresses)),
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.7\r\n\
+         X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n\r\n"
+    );
+}
+
+#[test]
 fn a16_naming_them_in_connection_does_not_remove_what_we_set() {
     let head = "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Forwarded-For, x-forwarded-proto, x-forwarded-host, x-id\r\n\
                 X-Forwarded-For: 1.1.1.1\r\nX-Id: theirs\r\n\r\n";
     let add = [FieldLine::new(b"X-Id", b"ours").unwrap()];
-    let forwarded = Forwarded { trust: true, ..CLIENT };
-    let edits = RequestEdits { forwarded: Some(forwarded), add: &add, ..RequestEdits::default() };
+    let edits = RequestEdits { add: &add, ..believing(Trust::Everything) };
     assert_eq!(
         upstream(head, &edits),
         "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, 192.0.2.7\r\nX-Forwarded-Proto: http\r\n\

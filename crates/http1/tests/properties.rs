@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use common::{decode, request, request_in_pieces, response};
 use fairlead_http1::{
     BodyReader, Forwarded, Framing, HeadCursor, HeadStorage, Limits, Method, RequestContext, RequestEdits,
-    RequestHead, ResponseEdits, ResponseHead, Scheme, Version,
+    RequestHead, ResponseEdits, ResponseHead, Scheme, Trust, Version,
 };
 use generate::{broken, fields, request_text};
 use proptest::collection::vec;
@@ -181,7 +181,7 @@ proptest! {
     #[test]
     fn what_goes_upstream_reads_the_same_and_says_no_more(
         bytes in broken(request_text()),
-        trust in any::<bool>(),
+        trust in select(vec![Trust::Nothing, Trust::Addresses, Trust::Everything]),
         client in any::<IpAddr>(),
         close in any::<bool>(),
         path in proptest::option::of(select(vec!["/", "/a/b", "*"])),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::forwarded::{ForwardedConfig, MAX_TRUSTED};
+
 /// Everything that is not in a Snapshot. Unknown fields are refused: a misspelt limit must not be ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,7 +35,7 @@ pub struct ProxyConfig {
     pub limits: LimitsConfig,
     /// How a proxy leaves.
     pub drain: DrainConfig,
-    /// What is believed of `X-Forwarded-*`.
+    /// What is believed of `X-Forwarded-*` that a peer sends.
     pub forwarded: ForwardedConfig,
 }
 
@@ -114,6 +116,8 @@ pub struct LimitsConfig {
     pub request_head_bytes: u32,
     /// Fields of a request head.
     pub request_fields: u32,
+    /// Bytes of a request body; 0 means no limit. Bodies are passed on as they come, whatever their size.
+    pub request_body_bytes: u64,
     /// Bytes of a response head.
     pub response_head_bytes: u32,
     /// Bytes of a request body that are kept so that it can be sent again.
@@ -129,6 +133,7 @@ impl Default for LimitsConfig {
             connections_per_bind: 100_000,
             request_head_bytes: 64 << 10,
             request_fields: 100,
+            request_body_bytes: 0,
             response_head_bytes: 64 << 10,
             replay_bytes: 64 << 10,
             idle_per_endpoint: 256,
@@ -150,14 +155,6 @@ impl Default for DrainConfig {
     fn default() -> Self {
         Self { grace_s: 5, deadline_s: 30 }
     }
-}
-
-/// What is believed of forwarded fields that a client sends.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ForwardedConfig {
-    /// Proxies in front of this one whose fields are believed; 0: the client's fields are replaced.
-    pub trusted_hops: u8,
 }
 
 /// A document that is not a configuration.
@@ -187,6 +184,10 @@ impl ProxyConfig {
         range(config.drain.grace_s <= config.drain.deadline_s, "drain.grace_s is above drain.deadline_s")?;
         range(config.limits.connections > 0, "limits.connections is 0")?;
         range(config.limits.connections_per_bind > 0, "limits.connections_per_bind is 0")?;
+        range(
+            config.forwarded.trusted.len() <= MAX_TRUSTED,
+            "forwarded.trusted names more than 256 networks",
+        )?;
         Ok(config)
     }
 
@@ -221,5 +222,19 @@ mod tests {
         ] {
             assert!(matches!(ProxyConfig::from_json(json.as_bytes()), Err(ConfigError::Range(_))), "{json}");
         }
+        let networks = |count: usize| vec!["10.0.0.0/8"; count];
+        let trusting = |count| serde_json::json!({"forwarded": {"trusted": networks(count)}}).to_string();
+        assert!(ProxyConfig::from_json(trusting(256).as_bytes()).is_ok());
+        assert!(matches!(ProxyConfig::from_json(trusting(257).as_bytes()), Err(ConfigError::Range(_))));
+    }
+
+    #[test]
+    fn a_network_that_is_none_is_refused_by_name() {
+        let json = br#"{"forwarded": {"policy": "append", "trusted": ["10.0.0.0/8", "10.0.0.1/8"]}}"#;
+        let error = ProxyConfig::from_json(json).unwrap_err().to_string();
+        assert!(error.contains("\"10.0.0.1/8\" has bits set behind its prefix"), "{error}");
+        let error =
+            ProxyConfig::from_json(br#"{"forwarded": {"policy": "believe"}}"#).unwrap_err().to_string();
+        assert!(error.contains("believe") && error.contains("overwrite"), "{error}");
     }
 }

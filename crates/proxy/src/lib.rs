@@ -21,6 +21,7 @@ mod control;
 mod descriptors;
 mod diagnostics;
 mod exchange;
+mod forwarded;
 mod health;
 mod listen;
 mod metrics;
@@ -39,6 +40,7 @@ pub use run::run;
 #[doc(hidden)]
 pub mod internals {
     pub use crate::descriptors::client_share;
+    pub use crate::metrics::page as metrics_page;
     pub use crate::run::{Running, start};
     pub use crate::shared::*;
     pub use crate::worker::run as run_worker;

@@ -11,7 +11,7 @@ mod request;
 mod response;
 
 pub use canned::{CONTINUE, write_error};
-pub use request::{Forwarded, RequestEdits, Scheme};
+pub use request::{Forwarded, RequestEdits, Scheme, Trust};
 pub use response::{ResponseEdits, place_in_front};
 
 use crate::head::{Field, FieldKind};

@@ -17,17 +17,28 @@ pub enum Scheme {
     Https,
 }
 
+/// How far the sender of a request is believed in what it says about the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Not at all: `Forwarded`, `X-Forwarded-*`, `X-Real-Ip` and `X-Envoy-*` are removed first.
+    Nothing,
+    /// Its X-Forwarded-For is kept and appended to: a list whose end alone is ours. The others are removed.
+    Addresses,
+    /// All of it is kept, and X-Forwarded-For appended to.
+    Everything,
+}
+
 /// What the upstream is told about the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forwarded {
-    /// The client's address, appended to X-Forwarded-For. IPv4 in IPv6 is written as IPv4.
+    /// The sender's address, the last of X-Forwarded-For. IPv4 in IPv6 is written as IPv4.
     pub client: IpAddr,
-    /// Whether the sender is trusted. If not, all that it says about a client (`Forwarded`, `X-Forwarded-*`,
-    /// `X-Real-Ip`, `X-Envoy-*`) is removed first.
-    pub trust: bool,
-    /// Sets X-Forwarded-Proto; a trusted sender's is kept.
+    /// How far the sender is believed.
+    pub trust: Trust,
+    /// Sets X-Forwarded-Proto; that of a sender who is believed in everything is kept.
     pub proto: Option<Scheme>,
-    /// Sets X-Forwarded-Host to the authority that the client asked for; a trusted sender's is kept.
+    /// Sets X-Forwarded-Host to the authority that was asked for; that of a sender who is believed in everything is
+    /// kept.
     pub host: bool,
 }
 
@@ -66,7 +77,7 @@ impl RequestHead {
             let host = edits.host.or(self.authority(buf)).unwrap_or_default();
             write_line(out, b"Host", host);
         }
-        let trust = edits.forwarded.is_none_or(|forwarded| forwarded.trust);
+        let believed = edits.forwarded.is_none_or(|forwarded| forwarded.trust == Trust::Everything);
         let keep = Kinds::of(FieldKind::EndToEnd)
             .with(FieldKind::ContentLength, true)
             .with(FieldKind::TransferEncoding, true)
@@ -75,9 +86,9 @@ impl RequestHead {
             .with(FieldKind::Upgrade, self.upgrade)
             .with(FieldKind::Expect, self.expect_continue)
             .with(FieldKind::XForwardedFor, edits.forwarded.is_none())
-            .with(FieldKind::XForwardedProto, trust)
-            .with(FieldKind::XForwardedHost, trust)
-            .with(FieldKind::Forwarding, trust);
+            .with(FieldKind::XForwardedProto, believed)
+            .with(FieldKind::XForwardedHost, believed)
+            .with(FieldKind::Forwarding, believed);
         write_kept(out, buf, &storage.fields, self.len - 2, keep);
         match (self.upgrade, edits.close) {
             (true, _) => out.extend_from_slice(b"Connection: upgrade\r\n"),
@@ -110,7 +121,7 @@ impl RequestHead {
     fn write_forwarded(&self, buf: &[u8], storage: &HeadStorage, out: &mut Vec<u8>, forwarded: &Forwarded) {
         out.extend_from_slice(b"X-Forwarded-For: ");
         let (mut has_proto, mut has_host) = (false, false);
-        if forwarded.trust {
+        if forwarded.trust != Trust::Nothing {
             // One line in the order of the hops, for applications that read only one.
             for field in &storage.fields {
                 match field.kind {
@@ -118,8 +129,8 @@ impl RequestHead {
                         out.extend_from_slice(field.value.of(buf));
                         out.extend_from_slice(b", ");
                     }
-                    FieldKind::XForwardedProto => has_proto = true,
-                    FieldKind::XForwardedHost => has_host = true,
+                    FieldKind::XForwardedProto => has_proto = forwarded.trust == Trust::Everything,
+                    FieldKind::XForwardedHost => has_host = forwarded.trust == Trust::Everything,
                     _ => {}
                 }
             }

@@ -398,6 +398,7 @@ impl Worker {
             // The Endpoint does not take the rest of the request.
             self.tell(key, active, Event::Abort(Failure::new(504, Flags::SI, "upstream_write_timeout")));
         } else {
+            self.cell().stats.refused.add(STALLED_CLIENT.reason);
             self.tell(key, active, Event::Abort(STALLED_CLIENT));
         }
     }

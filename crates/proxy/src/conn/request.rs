@@ -77,7 +77,9 @@ impl Worker {
             }
         }
         for _ in 0..ROUNDS {
-            if active.flow.request.is_done() || active.flow.request.broken {
+            let request = &active.flow.request;
+            // Without a carrier the step before has ended the request.
+            if request.is_done() || request.broken || active.machine.carrier().is_none() {
                 break;
             }
             let stepped = self.send_body(key, active, conn);
@@ -139,8 +141,9 @@ impl Worker {
                 }
             }
             if let Err(error) = flow.validate_body() {
-                self.cell().stats.refused.add(error.reason().as_str());
-                let failure = Failure::new(400, Flags::DPE, error.reason().as_str());
+                let reason = error.reason();
+                self.cell().stats.refused.add(reason.as_str());
+                let failure = Failure::new(reason.request_status(), Flags::DPE, reason.as_str());
                 active.flow.request.keep_alive = false;
                 self.tell(key, active, Event::Abort(failure));
                 return true;

@@ -8,7 +8,8 @@
 //! 4. A response that breaks off after its head has left is cut off, so that no client takes it for a whole one.
 
 use fairlead_http1::{
-    BodyError, BodyReader, Delivery, LAST_CHUNK, ResponseEdits, ResponseHead, Version, write_chunk_head,
+    BodyError, BodyReader, Delivery, LAST_CHUNK, Reason, ResponseEdits, ResponseHead, Version,
+    write_chunk_head,
 };
 
 use super::socket::ReadEnd;
@@ -142,7 +143,7 @@ impl Worker {
         let buffer = flow.outbound.get_or_insert_with(|| self.buffers.take());
         buffer.keep_headroom();
         if buffer.room().is_empty() && !buffer.grow(self.response_limits.max_head + 1) {
-            self.upstream_died(key, active, Death::Protocol);
+            self.refuse_response(key, active, Reason::HeadTooLarge);
             return true;
         }
         match up.socket.read(buffer) {
@@ -153,8 +154,8 @@ impl Worker {
                 }
                 if active.flow.response.stage == Stage::Waiting {
                     self.read_response_head(key, active, conn);
-                } else if active.flow.take_response_body().is_err() {
-                    self.upstream_died(key, active, Death::Protocol);
+                } else if let Err(error) = active.flow.take_response_body() {
+                    self.refuse_response(key, active, error.reason());
                 }
                 true
             }
@@ -167,6 +168,11 @@ impl Worker {
                 true
             }
         }
+    }
+
+    fn refuse_response(&mut self, key: Key, active: &mut Active, reason: Reason) {
+        self.cell().stats.refused_responses.add(reason.as_str());
+        self.upstream_died(key, active, Death::Protocol);
     }
 
     fn response_eof(&mut self, key: Key, active: &mut Active) {
@@ -197,8 +203,7 @@ impl Worker {
                 Ok(Some(head)) => head,
                 Ok(None) => return,
                 Err(error) => {
-                    self.cell().stats.refused.add(error.reason().as_str());
-                    return self.upstream_died(key, active, Death::Protocol);
+                    return self.refuse_response(key, active, error.reason());
                 }
             };
             response.cursor = fairlead_http1::HeadCursor::default();
@@ -256,14 +261,17 @@ impl Worker {
         }
         response.body = BodyReader::new(head.framing, &self.response_limits);
         response.ended = response.body.is_done();
-        if !response.ended && flow.take_response_body().is_err() {
+        if response.ended {
+            return;
+        }
+        if let Err(error) = flow.take_response_body() {
             // Nothing of the head has left yet: as if it had been broken itself.
             let response = &mut active.flow.response;
             response.aside.truncate(interim);
             response.ready = 0;
             response.ended = false;
             response.stage = Stage::Waiting;
-            self.upstream_died(key, active, Death::Protocol);
+            self.refuse_response(key, active, error.reason());
         }
     }
 

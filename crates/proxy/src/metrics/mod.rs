@@ -18,6 +18,11 @@ use text::{Page, Type, seconds};
 /// Of Prometheus' text format.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The page as of now.
+pub fn page(shared: &Shared) -> Vec<u8> {
+    render(shared, shared.clock.now())
+}
+
 /// The whole page.
 pub(crate) fn render(shared: &Shared, now: Micros) -> Vec<u8> {
     let mut page = Page::default();
@@ -144,6 +149,8 @@ fn downstream(page: &mut Page, shared: &Shared, root: &Root) {
         |get: fn(&WorkerCell) -> &ReasonCounters| shared.workers.iter().map(get).collect::<Vec<_>>();
     let refused = reasons(|worker| &worker.stats.refused);
     by_reason(page, "fairlead_http_requests_refused_total", "Refused by form or limit, by reason.", &refused);
+    let refused = reasons(|worker| &worker.stats.refused_responses);
+    by_reason(page, "fairlead_upstream_responses_refused_total", "Refused by form, by reason.", &refused);
     let retries = reasons(|worker| &worker.stats.retries);
     by_reason(page, "fairlead_upstream_retries_total", "Repeats and hedged dials, by reason.", &retries);
     let stale = sum(|stats| stats.stale_picks.get());

@@ -89,6 +89,8 @@ pub struct WorkerStats {
     pub upstream_idle: Gauge,
     /// Requests refused by their form, and connections refused by a limit, by code.
     pub refused: ReasonCounters,
+    /// Responses refused by their form, by code.
+    pub refused_responses: ReasonCounters,
     /// Repeats and hedged dials, by code.
     pub retries: ReasonCounters,
     /// Picks that named an Endpoint which was gone by the time of its dial.

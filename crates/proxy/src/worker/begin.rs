@@ -56,7 +56,8 @@ impl Worker {
         };
         let replay = self.shared.config.limits.replay_bytes as usize;
         if let Err(error) = flow.take_body(replay) {
-            let failure = Failure::new(400, Flags::DPE, error.reason().as_str());
+            let reason = error.reason();
+            let failure = Failure::new(reason.request_status(), Flags::DPE, reason.as_str());
             return self.refuse(key, active, failure);
         }
         match self.target(&action) {
@@ -108,7 +109,7 @@ impl Worker {
         let action = table.and_then(|table| table.table.find(&view)).ok_or(Failure::NO_ROUTE)?;
         let forwarded = Forwarded {
             client: down.peer.ip(),
-            trust: self.shared.config.forwarded.trusted_hops > 0,
+            trust: self.shared.config.forwarded.trust(down.peer.ip()),
             proto: Some(Scheme::Http),
             host: true,
         };

@@ -160,6 +160,7 @@ impl Worker {
         let request_limits = Limits {
             max_head: limits.request_head_bytes as usize,
             max_fields: limits.request_fields as usize,
+            max_body: if limits.request_body_bytes == 0 { u64::MAX } else { limits.request_body_bytes },
             ..Limits::REQUEST
         };
         let response_limits = Limits { max_head: limits.response_head_bytes as usize, ..Limits::RESPONSE };

@@ -8,7 +8,8 @@ use fairlead_balance::{EndpointLoad, EndpointView, Policy};
 use fairlead_proxy::ProxyConfig;
 use fairlead_proxy::internals::{
     ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, EndpointSlot, EndpointState,
-    ListenSocket, Phase, Root, RouteLabels, RouteStats, RuleAction, RuleTarget, Shared, Slots, WorkerMessage,
+    ListenSocket, Phase, ReasonCounters, Root, RouteLabels, RouteStats, RuleAction, RuleTarget, Shared,
+    Slots, WorkerMessage, WorkerStats,
 };
 use fairlead_route::{Attachment, Editor, ListenerSpec, MatchSpec, PathMatch, RouteSpec, RuleSpec};
 use fairlead_snapshot::{Endpoint, TargetError};
@@ -191,10 +192,19 @@ impl Proxy {
 
     /// Refusals of a code, over all workers.
     pub(crate) fn refused(&self, reason: &str) -> u64 {
-        let count = |reasons: &fairlead_proxy::internals::ReasonCounters| {
+        self.counted(reason, |stats| &stats.refused)
+    }
+
+    /// Refusals of responses of a code, over all workers.
+    pub(crate) fn refused_responses(&self, reason: &str) -> u64 {
+        self.counted(reason, |stats| &stats.refused_responses)
+    }
+
+    fn counted(&self, reason: &str, counters: fn(&WorkerStats) -> &ReasonCounters) -> u64 {
+        let count = |reasons: &ReasonCounters| {
             reasons.iter().filter(|(name, _)| *name == reason).map(|(_, count)| count).sum::<u64>()
         };
-        self.shared.workers.iter().map(|cell| count(&cell.stats.refused)).sum()
+        self.shared.workers.iter().map(|cell| count(counters(&cell.stats))).sum()
     }
 
     /// Waits for the workers to end by themselves.
