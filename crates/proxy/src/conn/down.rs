@@ -394,8 +394,7 @@ impl Worker {
         }
         if active.flow.response.stage == Stage::Local {
             active.flow.phase = Phase::Closed { reset: true };
-        } else if active.flow.request.received && !active.flow.response.is_pending() {
-            // The Endpoint does not take the rest of the request.
+        } else if active.flow.request.is_held_up() && !active.flow.response.is_pending() {
             self.tell(key, active, Event::Abort(Failure::new(504, Flags::SI, "upstream_write_timeout")));
         } else {
             self.cell().stats.refused.add(STALLED_CLIENT.reason);

@@ -243,6 +243,11 @@ impl RequestSide {
                 && self.left.is_some_and(|left| left <= super::down::DRAIN_BYTES as u64))
     }
 
+    /// Whether bytes wait for the Endpoint to take them.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.ready > 0 || self.sent < self.out.len()
+    }
+
     /// Everything is with the kernel.
     pub(crate) fn is_done(&self) -> bool {
         self.received && self.ready == 0 && self.sent == self.out.len()

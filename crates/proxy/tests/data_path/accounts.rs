@@ -14,7 +14,7 @@ fn logging(members: &[&Backend]) -> Proxy {
 }
 
 /// Waits for so many lines of the access log.
-fn lines(proxy: &Proxy, count: usize) -> Vec<Value> {
+pub(crate) fn lines(proxy: &Proxy, count: usize) -> Vec<Value> {
     let mut bytes = Vec::new();
     support::wait_until("the log's lines", || {
         bytes.extend(proxy.shared.workers[0].log.drain(Vec::new()));

@@ -6,6 +6,7 @@
 mod accounts;
 mod bodies;
 mod changes;
+mod deadline_kinds;
 mod deadlines;
 mod descriptors;
 mod forwarded;
@@ -16,5 +17,7 @@ mod rows;
 mod statuses;
 mod strict;
 mod support;
+mod tunnel_ends;
+mod tunnel_splits;
 mod upgrade;
 mod weighted;

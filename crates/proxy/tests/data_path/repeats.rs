@@ -16,14 +16,14 @@ fn refusing() -> SocketAddr {
 }
 
 /// An address that does not answer: its backlog is full, so that the kernel drops what comes.
-struct Silent {
-    address: SocketAddr,
+pub(crate) struct Silent {
+    pub(crate) address: SocketAddr,
     listener: socket2::Socket,
     filling: Vec<socket2::Socket>,
 }
 
 impl Silent {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         listener.bind(&any.into()).unwrap();

@@ -8,7 +8,7 @@ mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use backend::{Backend, Reader, answer, text};
-pub(crate) use client::Client;
+pub(crate) use client::{Client, Response};
 pub(crate) use world::{Proxy, config};
 
 /// The longest that any wait may take.
