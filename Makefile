@@ -35,9 +35,9 @@ lint: build
 cluster: $(STAMPS)/deps
 	@cluster/build || echo "the cluster's part will be counted as not run"
 
-# CPU per request beside nginx and HAProxy, in a network namespace of its own.
+# The data plane beside nginx and HAProxy, in a network namespace of its own; PEERS=envoy takes Envoy too.
 bench: build
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench --peers "$(PEERS)"
 
 FUZZ_SECONDS ?= 600
 fuzz:

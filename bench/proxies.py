@@ -80,10 +80,28 @@ class Proxy(ABC):
         wait_until(f"{self.name} to listen", lambda: listening(self.port), self._process)
 
 
+class Direct(Proxy):
+    """No proxy: the load goes straight to the first server. What is left is the load generator's and backend's share."""
+
+    name = "no proxy"
+
+    def start(self) -> None:
+        wait_until(f"{self.target} to listen", lambda: listening(self.servers[0][1]))
+
+    @property
+    def target(self) -> str:
+        address, port = self.servers[0]
+        return f"{address}:{port}"
+
+    def processes(self) -> list[int]:
+        return []
+
+
 class Fairlead(Proxy):
     """Fairlead with its defaults, under a controller in the benchmark's hands."""
 
     name = "Fairlead"
+    workers = 1
 
     def __init__(
         self, program: Path, folder: Path, port: int, servers: Servers, prefix: Sequence[str] = ()
@@ -97,7 +115,7 @@ class Fairlead(Proxy):
     def start(self) -> None:
         config = {
             "instance": "bench",
-            "workers": 1,
+            "workers": self.workers,
             "access_log": False,
             "stream_socket": str(self.controller.path),
             "drain": {"grace_s": 0, "deadline_s": 2},
@@ -115,6 +133,12 @@ class Fairlead(Proxy):
     def stop(self) -> None:
         super().stop()
         self.controller.close()
+
+
+class FourWorkers(Fairlead):
+    """Fairlead with more workers than anything is compared with."""
+
+    workers = 4
 
 
 class BareFairlead(Fairlead):
@@ -180,6 +204,20 @@ class HAProxy(Peer):
 
     def command(self, config: Path) -> list[str]:
         return [str(self.program), "-db", "-f", str(config)]
+
+
+class Envoy(Peer):
+    """Envoy with one worker."""
+
+    name = "Envoy"
+    template = "envoy.yaml"
+    server_line = "{{endpoint: {{address: {{socket_address: {{address: {address}, port_value: {port}}}}}}}}},"
+    few = "lb_policy: ROUND_ROBIN"
+    many = "lb_policy: ROUND_ROBIN"
+
+    def command(self, config: Path) -> list[str]:
+        alone = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
+        return [str(self.program), "--config-path", str(config), *alone]
 
 
 def listening(port: int) -> bool:

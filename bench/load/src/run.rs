@@ -77,6 +77,9 @@ struct Run<'a> {
     schedule: Schedule,
     buffer: Vec<u8>,
     latencies: Histogram,
+    /// How long requests waited between the time from which they count and their sending: for an idle connection, or
+    /// for this program's own turn on the processor. Nothing that the server does is in it while connections are idle.
+    waits: Histogram,
     measuring: bool,
     errors: u64,
     all_errors: u64,
@@ -99,6 +102,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Value> {
         schedule,
         buffer: vec![0; BUFFER],
         latencies: Histogram::default(),
+        waits: Histogram::default(),
         measuring: false,
         errors: 0,
         all_errors: 0,
@@ -122,6 +126,19 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Value> {
 
 fn nanos(duration: Duration) -> u64 {
     duration.as_nanos() as u64
+}
+
+/// In microseconds.
+fn quantiles(of: &Histogram) -> Value {
+    let micros = |nanos: u64| nanos as f64 / 1e3;
+    json!({
+        "mean": micros(of.mean()),
+        "p50": micros(of.quantile(0.5)),
+        "p90": micros(of.quantile(0.9)),
+        "p99": micros(of.quantile(0.99)),
+        "p99_9": micros(of.quantile(0.999)),
+        "max": micros(of.max()),
+    })
 }
 
 impl Run<'_> {
@@ -181,6 +198,9 @@ impl Run<'_> {
         while let Some((index, since)) = self.schedule.next(now) {
             let connection = &mut self.connections[index];
             connection.since = Some(since);
+            if self.measuring {
+                self.waits.record(now.saturating_sub(since));
+            }
             match connection.stream.write(&self.plan.request) {
                 Ok(sent) if sent == self.plan.request.len() => {}
                 // No buffer is as small as a request: the connection is broken, or about to be.
@@ -277,7 +297,6 @@ impl Run<'_> {
 
     fn report(&self, before: &Used, after: &Used, nanos: u64) -> Value {
         let latencies = &self.latencies;
-        let micros = |nanos: u64| nanos as f64 / 1e3;
         let used: Vec<u64> = after
             .processes
             .iter()
@@ -292,14 +311,8 @@ impl Run<'_> {
             "waiting": self.schedule.waiting(),
             "seconds": seconds,
             "rate": latencies.count() as f64 / seconds,
-            "latency_us": {
-                "mean": micros(latencies.mean()),
-                "p50": micros(latencies.quantile(0.5)),
-                "p90": micros(latencies.quantile(0.9)),
-                "p99": micros(latencies.quantile(0.99)),
-                "p99_9": micros(latencies.quantile(0.999)),
-                "max": micros(latencies.max()),
-            },
+            "latency_us": quantiles(latencies),
+            "wait_us": quantiles(&self.waits),
             "cpu_ns": used,
             "own_cpu_ns": after.own.saturating_sub(before.own),
         })

@@ -3,7 +3,9 @@
 //! Laws:
 //! 1. One thread, edge-triggered, registered once.
 //! 2. Bounded in time.
+//! 3. What asks for `/later` is answered [`LATER`] after it came: so many requests can be under way at once.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -11,16 +13,29 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::message::{Answers, head_length};
+use crate::message::{Answers, LATER_PATH, asks_for, head_length};
 
+/// How long an answer that was asked for later is held back.
+pub(crate) const LATER: Duration = Duration::from_secs(4);
 const BUFFER: usize = 64 << 10;
 
 struct Connection {
     stream: TcpStream,
+    /// Of all connections ever, so that an answer held back never goes to a successor in the same place.
+    serial: u64,
+    /// Requests for later that the server has not taken note of yet.
+    held: usize,
     /// A request that came in parts.
     head: Vec<u8>,
     /// What the socket did not take.
     unsent: Vec<u8>,
+}
+
+/// An answer that is held back.
+struct Held {
+    until: Instant,
+    place: usize,
+    serial: u64,
 }
 
 struct Server {
@@ -28,6 +43,9 @@ struct Server {
     listeners: Vec<TcpListener>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
+    accepted: u64,
+    /// Soonest first.
+    held: VecDeque<Held>,
     answers: Answers,
     buffer: Vec<u8>,
 }
@@ -46,6 +64,8 @@ pub(crate) fn serve(address: IpAddr, ports: &[u16], time: Duration) -> io::Resul
         listeners,
         connections: Vec::new(),
         free: Vec::new(),
+        accepted: 0,
+        held: VecDeque::new(),
         answers: Answers::default(),
         buffer: vec![0; BUFFER],
     };
@@ -53,9 +73,13 @@ pub(crate) fn serve(address: IpAddr, ports: &[u16], time: Duration) -> io::Resul
     let end = Instant::now() + time;
     let mut events = Events::with_capacity(1024);
     loop {
-        let left = end.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let mut left = end.saturating_duration_since(now);
         if left.is_zero() {
             return Ok(());
+        }
+        if let Some(until) = server.release(now) {
+            left = left.min(until.saturating_duration_since(now));
         }
         match server.poll.poll(&mut events, Some(left)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
@@ -88,16 +112,37 @@ impl Server {
             });
             let token = Token(index + self.listeners.len());
             self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-            self.connections[index] = Some(Connection { stream, head: Vec::new(), unsent: Vec::new() });
+            self.accepted += 1;
+            let serial = self.accepted;
+            self.connections[index] =
+                Some(Connection { stream, serial, held: 0, head: Vec::new(), unsent: Vec::new() });
         }
     }
 
     fn serve(&mut self, index: usize) {
         let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else { return };
-        if connection.go_on(&self.answers, &mut self.buffer).is_err() {
+        let done = connection.go_on(&self.answers, &mut self.buffer);
+        for _ in 0..std::mem::take(&mut connection.held) {
+            let until = Instant::now() + LATER;
+            self.held.push_back(Held { until, place: index, serial: connection.serial });
+        }
+        if done.is_err() {
             self.connections[index] = None;
             self.free.push(index);
         }
+    }
+
+    /// Sends the answers that were held back long enough; gives when the next one is due.
+    fn release(&mut self, now: Instant) -> Option<Instant> {
+        while self.held.front()?.until <= now {
+            let held = self.held.pop_front()?;
+            let Some(connection) = self.connections[held.place].as_mut() else { continue };
+            // An error shows again as an event, which ends the connection.
+            if connection.serial == held.serial {
+                let _ = connection.send(self.answers.to(b""));
+            }
+        }
+        self.held.front().map(|held| held.until)
     }
 }
 
@@ -133,7 +178,11 @@ impl Connection {
             &pending[..]
         };
         while let Some(end) = head_length(rest) {
-            self.send(answers.to(&rest[..end]))?;
+            if asks_for(rest, LATER_PATH) {
+                self.held += 1;
+            } else {
+                self.send(answers.to(&rest[..end]))?;
+            }
             rest = &rest[end..];
         }
         if !rest.is_empty() {

@@ -1,6 +1,6 @@
-//! Prints what a pick and an update cost at 10,000 Endpoints.
+//! Prints what a pick and an update cost at 10,000 Endpoints, and how even turns are.
 //!
-//! `cargo run --release -p fairlead-balance --example pick_cost`
+//! `cargo run --release -p fairlead-balance --example pick_cost [-- --json]`
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -33,17 +33,39 @@ fn best_ns(count: u32, mut work: impl FnMut()) -> f64 {
     (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min)
 }
 
+/// The greatest distance of an Endpoint's count from its share, over all prefixes of so many picks.
+fn prefix_error(balancer: &mut Balancer, views: &[EndpointView], picks: usize, rng: &mut SplitMix64) -> f64 {
+    let total: f64 = views.iter().map(|view| f64::from(view.weight)).sum();
+    let share: Vec<f64> = views.iter().map(|view| f64::from(view.weight) / total).collect();
+    let mut counts = vec![0.0; views.len()];
+    let mut worst = 0.0_f64;
+    for count in 1..=picks {
+        let Some(pick) = balancer.pick(Micros(1), rng, &|_| false, &|_| false) else { return f64::NAN };
+        let (share, picked) = (share[pick.index], &mut counts[pick.index]);
+        // It is furthest behind just before its turn and furthest ahead just after.
+        worst = worst.max(share * (count - 1) as f64 - *picked);
+        *picked += 1.0;
+        worst = worst.max(*picked - share * count as f64);
+    }
+    let behind = share.iter().zip(&counts).map(|(share, count)| share * picks as f64 - count);
+    behind.fold(worst, f64::max)
+}
+
 fn main() {
+    let json = std::env::args().any(|argument| argument == "--json");
     let mut rng = SplitMix64::new(1);
     let cases = [
-        ("peak EWMA, equal weights", Policy::PeakEwma, 1),
-        ("peak EWMA, weights 1 to 100", Policy::PeakEwma, 100),
+        ("two choices, equal weights", Policy::PeakEwma, 1),
+        ("two choices, weights 1 to 100", Policy::PeakEwma, 100),
         ("round robin, equal weights", Policy::RoundRobin, 1),
         ("round robin, weights 1 to 100", Policy::RoundRobin, 100),
     ];
+    let mut documents = Vec::new();
     for (name, policy, heaviest) in cases {
         let all = views(heaviest, &mut rng);
         let mut balancer = Balancer::new(policy, None, all.clone().into(), Micros::ZERO, &mut rng);
+        let error = (policy == Policy::RoundRobin)
+            .then(|| prefix_error(&mut balancer, &all, 20 * ENDPOINTS, &mut rng));
         let mut now = Micros(1);
         let pick = best_ns(PICKS, || {
             now = now + Micros(1);
@@ -56,7 +78,19 @@ fn main() {
             grown = !grown;
             let views = if grown { &all } else { &one_less };
             balancer.update(policy, None, Arc::clone(views), now, &mut rng);
-        });
-        println!("{name}: {pick:.1} ns per pick, {:.1} us per update of one Endpoint", update / 1e3);
+        }) / 1e3;
+        let weighted = heaviest > 1;
+        if json {
+            let error = error.map_or_else(|| "null".to_owned(), |error| format!("{error:.3}"));
+            documents.push(format!(
+                r#"{{"name":"{name}","weighted":{weighted},"pick_ns":{pick:.2},"update_us":{update:.2},"prefix_error":{error}}}"#
+            ));
+        } else {
+            let error = error.map_or_else(String::new, |error| format!(", prefix error {error:.2}"));
+            println!("{name}: {pick:.1} ns per pick{error}, {update:.1} us per update of one Endpoint");
+        }
+    }
+    if json {
+        println!("[{}]", documents.join(","));
     }
 }

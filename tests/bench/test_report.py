@@ -1,0 +1,147 @@
+"""A report tells every figure, what is missing, and whether each target is reached."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bench.cases import CASES
+from bench.change import Change
+from bench.figures import Slice, Spread, rows
+from bench.pick import PickCost
+from bench.report import BEGIN, END, markdown, write
+from bench.results import Costs, Measured, Results, Target, targets
+from bench.workers import Workers
+
+
+def slice_(cpu_us: float, p99_us: float) -> Slice:
+    return Slice(
+        cpu_us=cpu_us,
+        busy=0.9,
+        rate=5_000,
+        p50_us=100,
+        p99_us=p99_us,
+        p99_9_us=9_000,
+        wait_p99_us=20,
+        errors=0,
+        foreign=0.01,
+    )
+
+
+ROUND = {
+    "Fairlead": slice_(11, 300),
+    "nginx": slice_(16, 400),
+    "HAProxy": slice_(20, 200),
+    "no proxy": slice_(0, 50),
+}
+
+
+def results(**changed: object) -> Results:
+    found: dict[str, object] = {
+        "machine": "2 cores",
+        "date": "2026-11-23",
+        "load_average": "0.1 0.2 0.3",
+        "versions": {"Fairlead": "commit 1234567", "nginx": "nginx/1.22"},
+        "missing": ["Envoy"],
+        "cases": [Measured(case, [ROUND] * 3, rows([ROUND] * 3, "Fairlead")) for case in CASES],
+        "costs": [
+            Costs("Fairlead", 201, 5_000, {"read": 2.0, "write": 2.0, "wait": 0.05}, 9_000, 0.0004),
+            Costs("nginx", 528, None, None),
+        ],
+        "change": Change(4_000, Spread(350, 340, 360), Spread(1, 1, 2), (300, 310), (2_000, 2_100)),
+        "picks": [
+            PickCost("two choices", weighted=False, pick_ns=20, update_us=1, prefix_error=None),
+            PickCost("turns, weighted", weighted=True, pick_ns=90, update_us=1, prefix_error=2.6),
+        ],
+        "workers": Workers([[4, 4, 4, 4], [6, 4, 4, 2]]),
+    }
+    return Results(**(found | changed))  # type: ignore[arg-type]
+
+
+def of(what: str, found: Results) -> Target:
+    (target,) = (each for each in targets(found, "Fairlead") if what in each.what)
+    return target
+
+
+def test_each_target_is_judged_by_its_own_figure() -> None:
+    found = results()
+    judged = {each.what: each.reached for each in targets(found, "Fairlead")}
+    # 11/16 = 0.69 by the harder of both peers.
+    cpu = {name: reached for name, reached in judged.items() if "CPU, ratio" in name}
+    assert list(cpu.values()) == [case.target >= 0.69 for case in CASES]
+    assert all(name.endswith("ratio to nginx") for name in cpu)
+    p99 = of("99th percentile", found)
+    assert (p99.reached, p99.found) == (False, "1.50 (1.50 to 1.50)")
+    assert "20,000/s" in p99.what
+    assert "HAProxy" in p99.what
+    assert of("system calls", found).reached
+    assert of("instructions", found).reached
+    assert of("idle connection", found).reached
+    assert not of("one endpoint's change", found).reached
+    assert of("10,000 endpoints, two choices", found).reached
+    assert of("10,000 endpoints, turns", found).reached
+    assert not of("prefix error", found).reached
+
+
+@pytest.mark.parametrize(
+    ("allocations", "reached"), [(0.0, True), (0.004, True), (0.02, False), (1.0, False)]
+)
+def test_what_happens_once_in_a_life_is_no_allocation_per_request(allocations: float, reached: bool) -> None:
+    found = results(costs=[Costs("Fairlead", allocations=allocations)])
+    assert of("allocations", found).reached is reached
+
+
+def test_connections_are_spread_evenly_only_if_they_always_are() -> None:
+    target = of("16 connections", results())
+    assert (target.reached, target.found) == (False, "2.0 (worst 3.0; 1 of 2 trials within)")
+    assert of("16 connections", results(workers=Workers([[5, 4, 4, 3]]))).reached
+    empty = of("16 connections", results(workers=Workers([[8, 8, 0, 0]])))
+    assert not empty.reached
+    assert "inf" in empty.found
+
+
+def test_a_page_holds_every_case_and_what_is_missing() -> None:
+    text = markdown(results())
+    assert "Envoy: not measured" in text
+    assert "commit 1234567" in text
+    for case in CASES:
+        assert text.count(f"| {case.name} |") == 4
+    assert text.count("**not reached**") == sum(not each.reached for each in targets(results(), "Fairlead"))
+    assert "| nginx | 528 | not measured | not measured |" in text
+    assert "most even" in text
+
+
+def test_a_page_of_cases_alone_says_nothing_of_the_rest() -> None:
+    text = markdown(results(costs=[], change=None, picks=[], workers=None))
+    assert "busy machine" not in text
+    assert "Picks" not in text
+    assert "endpoint's change" not in text
+
+
+def test_a_run_replaces_the_page_the_tables_and_the_readme_s_part(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nwritten by hand\n{END}\nafter\n")
+    write(results(), tmp_path / "bench", readme)
+    text = readme.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n")
+    assert text.endswith(f"\n{END}\nafter\n")
+    assert "written by hand" not in text
+    assert "**not reached**" in text
+
+    table = list(csv.DictReader((tmp_path / "bench" / "figures.csv").read_text().splitlines()))
+    assert len(table) == 4 * len(CASES)
+    assert [row["proxy"] for row in table[:4]] == ["Fairlead", "HAProxy", "nginx", "no proxy"]
+    assert [row["ratio"] for row in table[:4]] == ["", "0.550", "0.688", ""]
+    slices = list(csv.DictReader((tmp_path / "bench" / "slices.csv").read_text().splitlines()))
+    assert len(slices) == 3 * 4 * len(CASES)
+    assert {row["round"] for row in slices} == {"1", "2", "3"}
+    for plot, proxies in (("cpu.svg", 3), ("p99.svg", 4)):
+        picture = (tmp_path / "bench" / plot).read_text()
+        assert picture.count("<rect") == 1 + proxies + proxies * len(CASES)
+
+
+def test_a_readme_without_marks_is_left_alone(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing to fill in\n")
+    write(results(), tmp_path, readme)
+    assert readme.read_text() == "nothing to fill in\n"
