@@ -3,11 +3,14 @@
 //! Laws:
 //! 1. It waits for no other thread: it reads atomics, and what the control thread left under a short lock.
 //! 2. At most [`MAX_CONNECTIONS`] at a time; one that is slow is closed. Only GET and HEAD, and no bodies.
-//! 3. It answers until the very end of a graceful stop.
+//! 3. It answers even when the process has no descriptor left: some are kept for it ([`RESERVE`]), given up for as long
+//!    as a connection lasts.
+//! 4. It answers until the very end of a graceful stop.
 
 mod checks;
 mod connection;
 
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -21,6 +24,9 @@ use checks::Report;
 use connection::{Connection, Progress};
 
 const MAX_CONNECTIONS: usize = 64;
+/// Descriptors kept for connections when there is no other. A worker may be quicker to take one that is given up, hence
+/// several.
+const RESERVE: usize = 4;
 const BELL: Token = Token(MAX_CONNECTIONS);
 const LISTENER: Token = Token(MAX_CONNECTIONS + 1);
 const TICK: std::time::Duration = std::time::Duration::from_millis(500);
@@ -32,6 +38,9 @@ pub(crate) struct Health {
     listener: mio::net::TcpListener,
     connections: Vec<Option<Connection>>,
     address: SocketAddr,
+    reserve: Vec<File>,
+    /// Somebody waits whom there was no descriptor for, and no event will say so.
+    starved: bool,
 }
 
 impl Health {
@@ -45,7 +54,10 @@ impl Health {
         shared.health_bell.hang(Waker::new(poll.registry(), BELL)?);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let connections = (0..MAX_CONNECTIONS).map(|_| None).collect();
-        Ok(Self { shared, poll, listener, connections, address })
+        let mut health =
+            Self { shared, poll, listener, connections, address, reserve: Vec::new(), starved: false };
+        health.fill_reserve();
+        Ok(health)
     }
 
     /// Where it listens.
@@ -76,16 +88,45 @@ impl Health {
                     self.connections[index] = None;
                 }
             }
+            if self.fill_reserve() && self.starved {
+                self.accept(now);
+            }
         }
     }
 
+    /// Takes back what was given up, as far as possible. Says whether there is any.
+    fn fill_reserve(&mut self) -> bool {
+        while self.reserve.len() < RESERVE
+            && let Ok(file) = File::open("/dev/null")
+        {
+            self.reserve.push(file);
+        }
+        !self.reserve.is_empty()
+    }
+
     fn accept(&mut self, now: Micros) {
+        self.starved = false;
         // Edge-triggered: all that wait. One above the limit is closed at once.
-        while let Ok((mut stream, _)) = self.listener.accept() {
-            let Some(index) = self.connections.iter().position(Option::is_none) else { continue };
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            if self.poll.registry().register(&mut stream, Token(index), interest).is_ok() {
-                self.connections[index] = Some(Connection::new(stream, now));
+        loop {
+            match self.listener.accept() {
+                Ok((mut stream, _)) => {
+                    let Some(index) = self.connections.iter().position(Option::is_none) else { continue };
+                    let interest = Interest::READABLE | Interest::WRITABLE;
+                    if self.poll.registry().register(&mut stream, Token(index), interest).is_ok() {
+                        self.connections[index] = Some(Connection::new(stream, now));
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return,
+                    // The client left before it was accepted.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        self.starved = true;
+                        if self.reserve.pop().is_none() {
+                            return;
+                        }
+                    }
+                },
             }
         }
     }

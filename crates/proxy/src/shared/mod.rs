@@ -9,6 +9,7 @@
 //!    registry does and no request is in flight. The same identity used by two Backends is one state.
 //! 4. Counters are written by one worker each and summed by the health thread.
 
+mod admission;
 mod control_stats;
 mod endpoint;
 mod process;
@@ -17,6 +18,7 @@ mod slots;
 mod stats;
 mod worker_cell;
 
+pub use admission::{Admission, BindConnections};
 pub use control_stats::ControlStats;
 pub use endpoint::{EndpointSlot, EndpointState, EndpointWord, LastFailure};
 pub use process::{Clock, Phase, Shared};

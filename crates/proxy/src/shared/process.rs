@@ -1,12 +1,13 @@
 //! The one object that every thread holds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use fairlead_balance::{Micros, Rng, SplitMix64};
 
+use super::admission::Admission;
 use super::control_stats::ControlStats;
 use super::root::Root;
 use super::worker_cell::{Bell, WorkerCell};
@@ -63,8 +64,8 @@ pub struct Shared {
     pub control_bell: Arc<Bell>,
     /// Wakes the health thread.
     pub health_bell: Bell,
-    /// Client connections of all workers, for the limit.
-    pub connections: AtomicU32,
+    /// Client connections of all workers, for the limits.
+    pub admission: Admission,
     /// Where the workers' subsets of large Backends begin: of this process, so that replicas differ.
     pub subset_phase: u64,
     phase: AtomicU8,
@@ -87,6 +88,7 @@ impl Shared {
         let cell = |_| WorkerCell::with_control(Arc::clone(&control_bell));
         let workers = (0..config.worker_count()).map(cell).collect();
         Arc::new(Self {
+            admission: Admission::new(&config.limits),
             config,
             clock: Clock::start(),
             root: ArcSwap::from_pointee(Root::default()),
@@ -94,7 +96,6 @@ impl Shared {
             control: ControlStats::default(),
             control_bell,
             health_bell: Bell::default(),
-            connections: AtomicU32::new(0),
             subset_phase: random(),
             phase: AtomicU8::new(Phase::Running as u8),
             deadline: AtomicU64::new(u64::MAX),
@@ -132,19 +133,6 @@ impl Shared {
     /// Makes all workers take a turn.
     pub fn wake_all(&self) {
         self.workers.iter().for_each(WorkerCell::wake);
-    }
-
-    /// Takes one of the process's client connections; false above the limit.
-    pub fn acquire_connection(&self) -> bool {
-        let limit = self.config.limits.connections;
-        self.connections
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open + 1))
-            .is_ok()
-    }
-
-    /// Gives a client connection back.
-    pub fn release_connection(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Publishes a root, wakes all workers, and gives the root before.

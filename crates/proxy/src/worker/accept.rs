@@ -97,7 +97,8 @@ impl Worker {
         if let Some(known) = self.binds.iter().position(|bind| bind.address == address) {
             return known as u32;
         }
-        let bind = Bind { address, table: self.root.binds.get(&address).cloned(), connections: 0 };
+        let (table, open) = (self.root.binds.get(&address).cloned(), self.shared.admission.of_bind(address));
+        let bind = Bind { address, table, connections: 0, open };
         // A place that no configuration, no socket and no connection uses is free.
         let listens =
             |index: usize| self.listeners.iter().flatten().any(|other| other.bind as usize == index);
@@ -203,15 +204,8 @@ impl Worker {
 
     fn on_accepted(&mut self, stream: TcpStream, peer: SocketAddr, bind: u32) {
         self.cell().stats.accepted.add(1);
-        if !self.shared.acquire_connection() {
-            self.cell().stats.refused.add("connection_limit");
-            return;
-        }
-        // The limit per bind is shared out evenly among the workers.
-        let share = self.shared.config.limits.connections_per_bind.div_ceil(self.shared.workers.len() as u32);
-        if self.binds[bind as usize].connections >= share {
-            self.cell().stats.refused.add("bind_connection_limit");
-            self.shared.release_connection();
+        if let Err(limit) = self.shared.admission.admit(&self.binds[bind as usize].open) {
+            self.cell().stats.refused.add(limit);
             return;
         }
         if let Some(other) = self.less_loaded() {
@@ -247,7 +241,7 @@ impl Worker {
         Some(other)
     }
 
-    /// Makes a connection this worker's own; its permit is held already.
+    /// Makes a connection this worker's own; it is admitted already.
     fn take_in(&mut self, stream: TcpStream, peer: SocketAddr, bind: u32) {
         let _ = stream.set_nodelay(true);
         let registry = self.poll.registry();
@@ -264,7 +258,7 @@ impl Worker {
         });
         let Ok(key) = key else {
             self.cell().stats.refused.add("connection_not_registered");
-            self.shared.release_connection();
+            self.shared.admission.release(&self.binds[bind as usize].open);
             return;
         };
         self.downs += 1;
@@ -284,8 +278,8 @@ impl Worker {
             self.downs -= 1;
             let bind = &mut self.binds[down.bind as usize];
             bind.connections = bind.connections.saturating_sub(1);
+            self.shared.admission.release(&bind.open);
             self.cell().stats.connections.sub(1);
-            self.shared.release_connection();
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::conn::buffer::Buffers;
 use crate::conn::record::Closing;
 use crate::conn::state::{Active, Conn, Down, Up};
 use crate::pool::Pools;
-use crate::shared::{BindTable, Phase, Root, Shared, WorkerCell};
+use crate::shared::{BindConnections, BindTable, Phase, Root, Shared, WorkerCell};
 use crate::timer::Wheel;
 use accept::Listening;
 use balancing::Balancing;
@@ -48,7 +48,10 @@ const HEARTBEAT: Micros = Micros(900_000);
 struct Bind {
     address: SocketAddr,
     table: Option<Arc<BindTable>>,
+    /// Of this worker.
     connections: u32,
+    /// Of all workers, for the limit.
+    open: Arc<BindConnections>,
 }
 
 /// A Rule's choice among its targets, and which Rule it is for.

@@ -65,6 +65,11 @@ impl Proxy {
         self.0.as_ref().unwrap()
     }
 
+    /// Where health is served.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running().health()
+    }
+
     /// A GET of the health server.
     pub(crate) fn health(&self, path: &str) -> Answer {
         let response = Client::connect(self.running().health()).get(path);

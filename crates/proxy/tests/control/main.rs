@@ -1,6 +1,7 @@
 //! A whole proxy with a controller in the test's hands: the stream, readiness, sockets, the last good file.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod admission;
 mod controller;
 #[path = "../data_path/support/mod.rs"]
 #[allow(unused_imports, dead_code, unreachable_pub, reason = "made for the data path's tests")]
