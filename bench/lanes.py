@@ -240,9 +240,10 @@ class Rig:
         statuses, translator = self.controller._statuses, self.controller._translator
         if translator._world.queue or translator._world.outbox or statuses.waiting or statuses.behind:
             return False
-        named = sum(kind is Kind.HTTP_ROUTE for kind, _ in statuses.names())
         acked = [proxy.generation or 0 for proxy in self.controller._inventory.proxies]
-        return named == routes and bool(acked) and min(acked) > generation + 2
+        if not acked or min(acked) <= generation + 2:
+            return False
+        return routes == sum(kind is Kind.HTTP_ROUTE for kind, _ in statuses.names())
 
     def _report(self, name: str, wall: float, cpu: float) -> None:
         print(f"\n{name}: {wall:.1f} s, {cpu:.1f} s computed")

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from fairlead.base import VirtualClock
 from fairlead.resources import EndpointSlice, HTTPRoute, Kind, ObjectMeta
 from fairlead.runtime._lanes import SLICE_S, Lanes
@@ -93,14 +95,34 @@ def test_configuration_works_in_slices() -> None:
     assert [name for delta in rig.published for name in names(delta)] == [f"r{n}" for n in range(40)]
 
 
-def test_an_endpoint_change_during_much_work_waits_for_one_slice_at_most() -> None:
+def test_an_endpoint_change_waits_for_no_configuration_work() -> None:
     rig = Rig()
     rig.lanes.sink([route(f"r{n}") for n in range(1000)])
     rig.turn()
     rig.lanes.sink([route("late"), slice_("now")])
-    before = len(rig.published)
-    rig.turn()
-    assert names(rig.published[before]) == ["now"]
+    assert names(rig.published[-1]) == ["now"], "published in the call that brought it"
+
+
+def test_endpoint_changes_wait_until_everything_required_was_listed() -> None:
+    rig = Rig()
+    rig.translator.ready = False
+    rig.lanes.sink([slice_("early")])
+    assert rig.published == []
+    rig.translator.ready = True
+    rig.lanes.sink([slice_("later")])
+    assert names(rig.published[-1]) == ["early", "later"]
+
+
+def test_a_defect_in_the_endpoint_lane_ends_the_run_and_not_the_source() -> None:
+    rig = Rig()
+
+    def fail(_: Delta) -> None:
+        raise ValueError("it has lost count")
+
+    rig.lanes = Lanes(rig.translator, publish=fail, settled=lambda: None, clock=rig.clock)
+    rig.lanes.sink([slice_("now")])
+    with pytest.raises(ValueError, match="lost count"):
+        rig.lanes.turn()
 
 
 def test_the_end_of_the_work_after_a_sync_is_told_once() -> None:

@@ -24,7 +24,7 @@ from fairlead.snapshot import (
     encode_resource,
     endpoints_hash,
 )
-from fairlead.stream import Session, Store, _session, _transaction
+from fairlead.stream import Session, Store, _transaction
 from fairlead.translate import Delta, Encoded, Part
 from tests.stream.model import ModelProxy, endpoint, endpoints
 
@@ -44,9 +44,9 @@ def encoded(key: Key, resource: Resource) -> Encoded:
 
 @pytest.fixture(autouse=True)
 def small_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Updates of several frames, made late, although there is little in them."""
+    """Updates of several frames, some of them empty, although there is little in them."""
     monkeypatch.setattr(_transaction, "FRAME_BYTES", 300)
-    monkeypatch.setattr(_session, "_MANY", 3)
+    monkeypatch.setattr(_transaction, "LOOKS", 2)
 
 
 class Link:
@@ -73,7 +73,7 @@ class Link:
         if self.up:
             self.session.receive(self.up.pop(0))
         elif (frame := next(self.down, None)) is not None:
-            answer = self.proxy.take(frame)
+            answer = self.proxy.take(frame) if frame else None
             if answer is not None:
                 self.up.append(answer)
         elif (frames := self.session.poll()) is not None:

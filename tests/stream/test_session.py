@@ -47,7 +47,7 @@ def connected(store: Store, proxy: ModelProxy | None = None, number: int = 1) ->
 
 def sent(session: Session) -> list[Update]:
     frames = session.poll()
-    updates = [decoded(frame) for frame in frames or ()]
+    updates = [decoded(frame) for frame in frames or () if frame]
     assert all(isinstance(update, Update) for update in updates)
     return [update for update in updates if isinstance(update, Update)]
 
@@ -56,7 +56,7 @@ def exchange(session: Session, proxy: ModelProxy) -> None:
     """Until both have nothing more to say."""
     while (frames := session.poll()) is not None:
         for frame in frames:
-            answer = proxy.take(frame)
+            answer = proxy.take(frame) if frame else None
             if answer is not None:
                 session.receive(answer)
 

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 
 from fairlead import __version__, admin, api, stream
-from fairlead.base import Clock, ErrorSource, FairleadError, SystemClock, configure_logging, get_logger
+from fairlead.base import Clock, ErrorSource, FairleadError, SystemClock, Turns, configure_logging, get_logger
 from fairlead.resources import BackendPolicy, HTTPRoute
 from fairlead.runtime import _addresses
 from fairlead.runtime._garbage import Garbage
@@ -65,10 +65,13 @@ class Controller:
         )
         self._recorded = self._addresses.assignments()
         self._status_news = asyncio.Event()
+        self._turns = Turns()
         self._verdicts = Verdicts(validate)
         self._store = stream.Store(self._verdicts.for_store)
         self._statuses = StatusKeeper(controller_name=controller_name, clock=self._clock, epoch=self._epoch)
-        self._server = stream.StreamServer(self._store, epoch=self._epoch, on_event=self._told)
+        self._server = stream.StreamServer(
+            self._store, epoch=self._epoch, on_event=self._told, turns=self._turns
+        )
         self._telemetry = admin.TelemetryBook()
         self._looking = admin.Looking(
             self._telemetry,
@@ -90,7 +93,12 @@ class Controller:
         )
         self._garbage = Garbage(at_rest=lambda: self._translator.idle)
         self._lanes = Lanes(
-            self._translator, publish=self._publish, settled=self._on_settled, clock=self._clock
+            self._translator,
+            publish=self._publish,
+            settled=self._on_settled,
+            clock=self._clock,
+            tidy=self._store.tidy,
+            turns=self._turns,
         )
 
     async def run(self) -> None:
@@ -107,7 +115,7 @@ class Controller:
             tasks.create_task(self._garbage.run(), name="garbage")
             tasks.create_task(self._looking.run(), name="telemetry")
             if self._attached.writing is not None:
-                writing = self._attached.writing.run(self._statuses, on_held=self._on_held)
+                writing = self._attached.writing.run(self._statuses, on_held=self._on_held, turns=self._turns)
                 tasks.create_task(writing, name="status")
             else:
                 tasks.create_task(self._settle_statuses(), name="status")
@@ -207,7 +215,7 @@ class Controller:
             self._status_news.clear()
             while self._statuses.take_changed() or self._statuses.behind:
                 self._inventory.touch()
-                await asyncio.sleep(0)
+                await self._turns.next()
             if self._attached.keeps_addresses:
                 await self._record_addresses()
 

@@ -10,7 +10,7 @@ from random import SystemRandom
 import msgspec
 
 from fairlead import kube, status
-from fairlead.base import Clock, get_logger
+from fairlead.base import Clock, Turns, get_logger
 from fairlead.resources import KINDS, Kind, Ref
 
 
@@ -82,11 +82,17 @@ class Writing:
         if self._writer is not None:
             self._writer.wake()
 
-    async def run(self, keeper: status.StatusKeeper, *, on_held: Callable[[bool], None]) -> None:
+    async def run(
+        self, keeper: status.StatusKeeper, *, on_held: Callable[[bool], None], turns: Turns | None = None
+    ) -> None:
         """Until cancelled; `on_held` is told when this instance gets or loses the right to write."""
         self._on_held = on_held
         self._writer = status.StatusWriter(
-            keeper, KubeStatusApi(self._client), clock=self._clock, may_write=lambda: self._lease.held
+            keeper,
+            KubeStatusApi(self._client),
+            clock=self._clock,
+            may_write=lambda: self._lease.held,
+            turns=turns,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run(), name="status-writer")

@@ -16,8 +16,8 @@ from fairlead.status._merge import merge_gateway, merge_own_ancestors, merge_own
 from fairlead.status._render import render, timestamp
 from fairlead.translate import Forgotten, ObjectStatus, PolicyStatus, RouteStatus
 
-SLICE = 128
-"""Statuses settled at a time: about two milliseconds."""
+SLICE = 32
+"""Statuses settled at a time: one or two milliseconds."""
 
 
 class StatusKeeper:

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from fairlead import api
-from fairlead.base import Clock, FairleadError, get_logger
+from fairlead.base import Clock, FairleadError, Turns, get_logger
 from fairlead.resources import KINDS, Kind, Ref
 from fairlead.status._book import Name
 from fairlead.status._keeper import StatusKeeper
@@ -88,11 +88,13 @@ class StatusWriter:
         *,
         clock: Clock,
         may_write: Callable[[], bool],
+        turns: Turns | None = None,
     ) -> None:
         self._keeper = keeper
         self._api = status_api
         self._clock = clock
         self._may_write = may_write
+        self._turns = turns or Turns()
         self._due: dict[Name, _Due] = {}
         self._under_way: set[Name] = set()
         self._written_at: dict[Name, float] = {}
@@ -128,7 +130,7 @@ class StatusWriter:
 
     async def _pause(self) -> None:
         if self._keeper.behind:
-            await asyncio.sleep(0)
+            await self._turns.next()
             return
         busy = self._keeper.waiting or (self._due and self._may_write())
         try:

@@ -5,6 +5,7 @@ the thin shell around both. What the sessions learn (acks, rejections, facts, te
 """
 
 from fairlead.stream._endpoints import BaseUnknownError, EndpointSet
+from fairlead.stream._keys import Keys
 from fairlead.stream._server import StreamServer, bind_private
 from fairlead.stream._session import (
     Adopted,
@@ -26,6 +27,7 @@ __all__ = [
     "FactsLearnt",
     "Gone",
     "Greeted",
+    "Keys",
     "Measured",
     "ProtocolError",
     "Session",

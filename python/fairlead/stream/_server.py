@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.base import FairleadError, get_logger
+from fairlead.base import FairleadError, Turns, get_logger
 from fairlead.snapshot import Subscribe, decode_from_proxy
 from fairlead.stream._session import Event, Gone, ProtocolError, Session
 from fairlead.stream._store import Store
@@ -37,11 +37,14 @@ _LENGTH = struct.Struct(">I")
 class StreamServer:
     """Serves the Store to every proxy that connects."""
 
-    def __init__(self, store: Store, *, epoch: int, on_event: Callable[[Event], None]) -> None:
-        """`epoch`: see Session; `on_event` is called on the loop and returns at once."""
+    def __init__(
+        self, store: Store, *, epoch: int, on_event: Callable[[Event], None], turns: Turns | None = None
+    ) -> None:
+        """`epoch`: see Session; `on_event` is called on the loop and returns at once; `turns`: for big updates."""
         self._store = store
         self._epoch = epoch
         self._on_event = on_event
+        self._turns = turns or Turns()
         self._connections: dict[Session, asyncio.Event] = {}
         self._count = 0
         self._subscribe: Subscribe | None = None
@@ -136,14 +139,12 @@ class StreamServer:
                 await wake.wait()
                 wake.clear()
                 continue
-            await asyncio.sleep(
-                0
-            )  # beginning an update takes time, and so does each frame: others want the loop
             for frame in frames:
-                writer.write(frame)
-                async with asyncio.timeout(STALL_S):
-                    await writer.drain()
-                await asyncio.sleep(0)
+                if frame:
+                    writer.write(frame)
+                    async with asyncio.timeout(STALL_S):
+                        await writer.drain()
+                await self._turns.next()  # making a frame takes time
             self._tell(session)
 
     def _tell(self, session: Session) -> None:

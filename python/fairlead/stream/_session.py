@@ -13,8 +13,7 @@ Laws:
    by one, when they are asked for. What changes meanwhile goes with the next one.
 """
 
-from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterator
 from itertools import chain
 
 import msgspec
@@ -38,12 +37,11 @@ from fairlead.snapshot import (
     Upsert,
     encode_frame,
 )
+from fairlead.stream._editions import Version, View
+from fairlead.stream._keys import Keys
 from fairlead.stream._scope import Scope
-from fairlead.stream._store import Store, Version, View
+from fairlead.stream._store import Store
 from fairlead.stream._transaction import Item, frames, key_of
-
-_MANY = 1024
-"""Of so many keys not even the first frame is made in `poll`."""
 
 
 class ProtocolError(FairleadError):
@@ -117,8 +115,8 @@ class Session:
         self._known: dict[Key, str] = {}
         self._own_tentative: set[Key] = set()
         self._refused: dict[Key, tuple[str, Rejection]] = {}
-        self._unnamed: set[Key] = set()
-        self._dirty: set[Key] = set()
+        self._unnamed = Keys()
+        self._dirty = Keys()
         self._event_ms: int | None = None
         self._in_flight: _InFlight | None = None
         self._adopted: Position | None = None
@@ -135,7 +133,7 @@ class Session:
         events, self._events = self._events, []
         return events
 
-    def touch(self, keys: Iterable[Key], event_ms: int | None = None) -> None:
+    def touch(self, keys: Keys, event_ms: int | None = None) -> None:
         """These keys of the Store may have changed; `event_ms` is the Unix time of the endpoint event."""
         if self._full_due:
             return
@@ -162,7 +160,7 @@ class Session:
                 self._events.append(Measured(self._proxy, frame))
 
     def poll(self) -> Iterator[bytes] | None:
-        """Frames to be written now; all of them before the next call, and they may be none. None: nothing to say."""
+        """Frames to be written now, but for empty ones; all of them before the next call. None: nothing to say."""
         if self._scope is None:
             return None
         if self._subscribe is not None:
@@ -227,25 +225,24 @@ class Session:
         before = self._visible
         self._visible = self._scope.visible(self._store) if self._scope is not None else None
         if before is not None and self._visible is not None:
-            self._dirty |= before ^ self._visible
+            for key in before ^ self._visible:
+                self._dirty.add(key)
 
     def _full(self) -> Iterator[bytes] | None:
         self._look()
         had, self._known = self._known, {}
         self._full_due = False
         view, sent = self._store.view(), _InFlight(self._position())
-        return self._launch(
-            sent, self._everything(view, had, sent), full=True, at_once=len(view.keys) < _MANY
-        )
+        return self._launch(sent, self._everything(view, had, sent), full=True)
 
-    def _everything(self, view: View, had: dict[Key, str], sent: _InFlight) -> Iterator[Item]:
+    def _everything(self, view: View, had: dict[Key, str], sent: _InFlight) -> Iterator[Item | None]:
         """All that the proxy should have."""
         known = self._known
-        keys = view.keys if self._visible is None else self._visible
         for kind in Kind:
-            for key in keys:
-                version = view.get(key) if key.kind is kind else None
+            for key in self._all_of(view, kind):
+                version = view.get(key)
                 if version is None:
+                    yield None
                     continue
                 have = had.get(key)
                 if have is not None and (have == version.hash or view.is_tentative(key)):
@@ -259,40 +256,50 @@ class Session:
                     yield Upsert(kind=kind, name=key.name, hash=version.hash, body=version.body)
             unnamed = had.items() if view.keeps_unnamed(kind) else ()
             for key, have in unnamed:
-                if key.kind is kind and key not in known:
-                    known[key] = have
-                    sent.kept.add(key)
-                    self._unnamed.add(key)
-                    yield Upsert(kind=kind, name=key.name, hash=have)
+                if key.kind is not kind or key in known:
+                    yield None
+                    continue
+                known[key] = have
+                sent.kept.add(key)
+                self._unnamed.add(key)
+                yield Upsert(kind=kind, name=key.name, hash=have)
+
+    def _all_of(self, view: View, kind: Kind) -> Collection[Key]:
+        """Keys among which are all of a kind that the proxy should have."""
+        if self._visible is None:
+            return view.candidates(kind)
+        return [key for key in self._visible if key.kind is kind]
 
     def _changes(self) -> Iterator[bytes] | None:
         if self._dirty:
             self._look()
-        keys = self._dirty | self._unnamed if self._unnamed else self._dirty
-        self._dirty, self._unnamed = set(), set()
-        view, sent = self._store.view(keys), _InFlight(self._position())
-        return self._launch(sent, self._differences(view, keys, sent), at_once=len(keys) < _MANY)
+        keys, self._dirty = self._dirty, Keys()
+        keys.update(self._unnamed)
+        self._unnamed = Keys()
+        view, sent = self._store.view(), _InFlight(self._position())
+        return self._launch(sent, self._differences(view, keys, sent))
 
-    def _differences(self, view: View, keys: AbstractSet[Key], sent: _InFlight) -> Iterator[Item]:
+    def _differences(self, view: View, keys: Keys, sent: _InFlight) -> Iterator[Item | None]:
         """What brings the proxy's versions of `keys` up to date: upserts, Endpoints, removals."""
         deltas: list[EndpointsDelta] = []
-        seen = view.keys if self._visible is None else view.keys & self._visible
-        here = [key for key in keys if key in seen]
-        gone = [key for key in keys if key not in seen] if len(here) < len(keys) else []
+        gone: dict[Kind, list[Key]] = {kind: [] for kind in Kind}
         for kind in Kind:
-            for key in here:
-                version = view.get(key) if key.kind is kind else None
-                item = self._news(view, key, version) if version is not None else None
+            for key in keys.of(kind):
+                version = view.get(key) if self._visible is None or key in self._visible else None
+                if version is None:
+                    gone[kind].append(key)
+                    yield None
+                    continue
+                item = self._news(view, key, version)
                 if isinstance(item, EndpointsDelta):
                     sent.by_delta.add(key)
                     deltas.append(item)
-                elif item is not None:
+                else:
                     yield item
         yield from deltas
         for kind in reversed(Kind):
-            for key in gone:
-                if key.kind is kind:
-                    yield from self._removal(view, key)
+            for key in gone[kind]:
+                yield self._removal(view, key)
 
     def _news(self, view: View, key: Key, version: Version) -> Upsert | EndpointsDelta | None:
         have = self._known.get(key)
@@ -310,32 +317,32 @@ class Session:
         (self._own_tentative.add if view.is_tentative(key) else self._own_tentative.discard)(key)
         return Upsert(kind=key.kind, name=key.name, hash=version.hash, body=version.body)
 
-    def _removal(self, view: View, key: Key) -> Iterator[Removal]:
+    def _removal(self, view: View, key: Key) -> Removal | None:
         if key not in self._known:
-            return
+            return None
         if view.keeps_unnamed(key.kind):
             self._unnamed.add(key)
-            return
+            return None
         del self._known[key]
         self._refused.pop(key, None)
         self._own_tentative.discard(key)
-        yield Removal(kind=key.kind, name=key.name)
+        return Removal(kind=key.kind, name=key.name)
 
     def _launch(
-        self, sent: _InFlight, items: Iterator[Item], *, full: bool = False, at_once: bool = False
+        self, sent: _InFlight, items: Iterator[Item | None], *, full: bool = False
     ) -> Iterator[bytes] | None:
-        """The frames of an update. With `at_once` the first is made now; None where there is nothing to say."""
+        """The frames of an update, of which the first is made now; None where there is nothing to say."""
         self._in_flight = sent
         event_ms, self._event_ms = self._event_ms, None
 
-        def until_complete() -> Iterator[Item]:
+        def until_complete() -> Iterator[Item | None]:
             yield from items
             sent.complete = True
 
         def parts() -> Iterator[bytes]:
             some = False
             for frame in frames(until_complete(), position=sent.position, full=full, event_ms=event_ms):
-                some = True
+                some = some or frame != b""
                 yield frame
             if not some:
                 self._in_flight = None
@@ -344,7 +351,5 @@ class Session:
                     self._adopt(sent.position)
 
         made = parts()
-        first = next(made, None) if at_once else b""
-        if first is None:
-            return None
-        return chain((first,), made) if at_once else made
+        first = next(made, None)
+        return None if first is None else chain((first,), made)

@@ -3,7 +3,8 @@
 Laws:
 1. Parts of a transaction share its position; all but the last carry `more`.
 2. A frame holds at most 64 KiB of resources, unless a single one is bigger. Items are asked for as they are needed:
-   making one frame is all that anybody has to do at a time, about a millisecond.
+   making one frame is all that anybody has to do at a time, about a millisecond. Where many keys come to nothing,
+   empty frames, which are not sent, let others go on.
 3. Resources keep the order of the items.
 """
 
@@ -14,18 +15,25 @@ from fairlead.snapshot import EndpointsDelta, Key, Kind, Position, Removal, Upda
 FRAME_BYTES = 1 << 16
 """What a frame may hold."""
 
+LOOKS = 1024
+"""After so many keys that came to nothing others may go on: half a millisecond."""
+
 _OVERHEAD = 96
 _ENDPOINT_BYTES = 256
 
 Item = Upsert | EndpointsDelta | Removal
+"""What an update is made of."""
 
 
 def frames(
-    items: Iterable[Item], *, position: Position, full: bool = False, event_ms: int | None = None
+    items: Iterable[Item | None], *, position: Position, full: bool = False, event_ms: int | None = None
 ) -> Iterator[bytes]:
-    """The whole transaction in parts, each made when it is asked for; no frame where nothing is to be said."""
+    """The whole transaction in parts, each made when it is asked for; no frame where nothing is to be said.
+
+    An item may be None: something was looked at and came to nothing.
+    """
     part: list[Item] = []
-    size = 0
+    size = looked = 0
 
     def frame(*, more: bool) -> bytes:
         return encode_frame(
@@ -41,6 +49,11 @@ def frames(
         )
 
     for item in items:
+        if item is None:
+            looked += 1
+            if looked % LOOKS == 0:
+                yield b""
+            continue
         weight = _size(item)
         if part and size + weight > FRAME_BYTES:
             yield frame(more=True)

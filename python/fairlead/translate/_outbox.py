@@ -5,12 +5,12 @@ Laws:
 2. While held, only what is harmless early goes: new Endpoints and Backends. Binds, Listeners, Routes,
    removals and statuses wait until everything that belongs together is there.
 3. What then goes at once may be much: it goes in parts of at most `part` items, one per `take`, so that nobody has
-   to do more at a time than a part. Nothing may be put or removed until the last part has gone.
+   to do more at a time than a part. They are cut off as they go. Nothing may be put or removed until the last
+   one has gone.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import TypeVar
 
 import msgspec
@@ -51,15 +51,17 @@ class Outbox:
         self._validate = validate
         self._part = part
         self._sent: dict[snapshot.Key, _Version] = {}
-        self._stages = {kind: _Stage() for kind in snapshot.Kind}
+        self._stages = _stages()
         self._statuses: dict[tuple[Kind, Ref], ObjectStatus] = {}
         self._said: dict[tuple[Kind, Ref], ObjectStatus] = {}
-        self._leaving: deque[Delta] = deque()
+        self._leaving: Iterator[Delta] = iter(())
+        self._ahead: Delta | None = None
+        """The next of those that leave."""
 
     @property
     def leaving(self) -> bool:
         """Whether parts are on their way (law 3)."""
-        return bool(self._leaving)
+        return self._ahead is not None
 
     def put(
         self, key: snapshot.Key, resource: snapshot.Resource, *, tentative: bool = False
@@ -115,47 +117,53 @@ class Outbox:
 
     def take(self, *, held: bool, findings: tuple[Finding, ...]) -> Delta | None:
         """What may go now, or the next part of it; None if that is nothing."""
-        if not self._leaving:
-            self._leaving.extend(self._pieces(held=held))
-        if not self._leaving:
+        if self._ahead is None:
+            self._leaving = self._pieces(held=held)
+            self._ahead = next(self._leaving, None)
+        if self._ahead is None:
             return Delta(findings=findings) if findings else None
-        piece = self._leaving.popleft()
+        piece, self._ahead = self._ahead, next(self._leaving, None)
         self._went(piece)
         return msgspec.structs.replace(piece, findings=findings) if findings else piece
 
-    def _pieces(self, *, held: bool) -> list[Delta]:
-        """All that may go now, taken from the stages."""
+    def _pieces(self, *, held: bool) -> Iterator[Delta]:
+        """All that may go now, taken from the stages at once, and cut when it is asked for."""
         if held:
-            early = self._upserts(_EARLY)
-            return [Delta(upserts=early)] if early else []
+            early = _taken(self._stages[kind] for kind in _EARLY)
+            return iter((Delta(upserts=early),) if early else ())
         late = sum(len(self._stages[kind].upserts) for kind in _LATE)
-        removals = tuple(chain.from_iterable(self._stages[kind].removals for kind in reversed(snapshot.Kind)))
-        for stage in self._stages.values():
-            stage.removals.clear()
-        statuses = tuple(self._statuses.values())
-        self._statuses.clear()
-        if late + len(removals) + len(statuses) <= self._part:
-            upserts = self._upserts(snapshot.Kind)
-            if not (upserts or removals or statuses):
-                return []
-            return [Delta(upserts=upserts, removals=removals, statuses=statuses)]
-        early = self._upserts(_EARLY)
-        before = [Delta(upserts=early)] if early else []
-        parts = [Delta(part=Part.MORE, upserts=some) for some in self._cut(self._upserts(_LATE))]
-        parts += [Delta(part=Part.MORE, removals=some) for some in self._cut(removals)]
-        if parts:
-            parts[-1] = msgspec.structs.replace(parts[-1], part=Part.LAST)
-        return [*before, *parts, *(Delta(statuses=some) for some in self._cut(statuses))]
+        removals = sum(len(stage.removals) for stage in self._stages.values())
+        stages, self._stages = self._stages, _stages()
+        statuses, self._statuses = self._statuses, {}
+        if late + removals + len(statuses) <= self._part:
+            return _small(stages, statuses)
+        return self._big(stages, statuses)
 
-    def _upserts(self, kinds: Iterable[snapshot.Kind]) -> tuple[Encoded, ...]:
-        stages = [self._stages[kind] for kind in kinds]
-        upserts = tuple(chain.from_iterable(stage.upserts.values() for stage in stages))
-        for stage in stages:
-            stage.upserts.clear()
-        return upserts
+    def _big(
+        self, stages: dict[snapshot.Kind, _Stage], statuses: dict[tuple[Kind, Ref], ObjectStatus]
+    ) -> Iterator[Delta]:
+        early = _taken(stages[kind] for kind in _EARLY)
+        if early:
+            yield Delta(upserts=early)
+        upserts = chain.from_iterable(stages[kind].upserts.values() for kind in _LATE)
+        removals = chain.from_iterable(stages[kind].removals for kind in reversed(snapshot.Kind))
+        before: Delta | None = None
+        for part in chain(
+            (Delta(part=Part.MORE, upserts=some) for some in self._cut(upserts)),
+            (Delta(part=Part.MORE, removals=some) for some in self._cut(removals)),
+        ):
+            if before is not None:
+                yield before
+            before = part
+        if before is not None:
+            yield msgspec.structs.replace(before, part=Part.LAST)
+        for some in self._cut(statuses.values()):
+            yield Delta(statuses=some)
 
-    def _cut(self, items: tuple[_T, ...]) -> list[tuple[_T, ...]]:
-        return [items[start : start + self._part] for start in range(0, len(items), self._part)]
+    def _cut(self, items: Iterable[_T]) -> Iterator[tuple[_T, ...]]:
+        rest = iter(items)
+        while some := tuple(islice(rest, self._part)):
+            yield some
 
     def _went(self, piece: Delta) -> None:
         """Notes what is out."""
@@ -174,5 +182,28 @@ class Outbox:
         return None if self._validate is None else self._validate(key, body)
 
     def __bool__(self) -> bool:
-        waiting = self._leaving or self._statuses
-        return bool(waiting) or any(stage.upserts or stage.removals for stage in self._stages.values())
+        if self.leaving or self._statuses:
+            return True
+        return any(stage.upserts or stage.removals for stage in self._stages.values())
+
+
+def _stages() -> dict[snapshot.Kind, _Stage]:
+    return {kind: _Stage() for kind in snapshot.Kind}
+
+
+def _taken(stages: Iterable[_Stage]) -> tuple[Encoded, ...]:
+    """The upserts, taken out of their stages."""
+    found: list[Encoded] = []
+    for stage in stages:
+        found += stage.upserts.values()
+        stage.upserts.clear()
+    return tuple(found)
+
+
+def _small(
+    stages: dict[snapshot.Kind, _Stage], statuses: dict[tuple[Kind, Ref], ObjectStatus]
+) -> Iterator[Delta]:
+    upserts = tuple(chain.from_iterable(stages[kind].upserts.values() for kind in snapshot.Kind))
+    removals = tuple(chain.from_iterable(stages[kind].removals for kind in reversed(snapshot.Kind)))
+    if upserts or removals or statuses:
+        yield Delta(upserts=upserts, removals=removals, statuses=tuple(statuses.values()))
