@@ -21,6 +21,7 @@ from fairlead import __version__, admin, api, stream
 from fairlead.base import Clock, ErrorSource, FairleadError, SystemClock, Turns, configure_logging, get_logger
 from fairlead.resources import BackendPolicy, HTTPRoute
 from fairlead.runtime import _addresses
+from fairlead.runtime._complaints import Complaints
 from fairlead.runtime._garbage import Garbage
 from fairlead.runtime._lanes import Lanes
 from fairlead.runtime._lock import CONTROLLER, acquire
@@ -30,7 +31,7 @@ from fairlead.runtime._sources import Attached, attach
 from fairlead.runtime._supervision import USAGE
 from fairlead.runtime._validation import Verdicts, core_validate
 from fairlead.snapshot import Position
-from fairlead.sources import Change, Finding, Unavailable, Upserted
+from fairlead.sources import Change, Finding, Synced, Unavailable, Upserted
 from fairlead.status import StatusKeeper
 from fairlead.translate import CONTROLLER_NAME, AddressBook, Delta, TranslateSettings, Translator
 
@@ -57,6 +58,7 @@ class Controller:
         self._clock = clock
         self._epoch = int(self._clock.wall() * 1000)
         self._log = get_logger("controller")
+        self._complaints = Complaints()
         controller_name = settings.controller_name or CONTROLLER_NAME
         self._addresses = AddressBook(
             pool=settings.address_pool,
@@ -124,8 +126,10 @@ class Controller:
     def _sink(self, changes: Sequence[Change], /) -> None:
         for change in changes:
             match change:
-                case Unavailable() | Finding():
-                    self._complain(change)
+                case Synced() | Unavailable():
+                    self._complaints.kind(change)
+                case Finding():
+                    self._complaints.finding(change)
                 case Upserted(object=HTTPRoute() | BackendPolicy() as item):
                     self._statuses.seen(item)
                 case _:
@@ -133,18 +137,6 @@ class Controller:
         self._garbage.stir()
         self._inventory.apply(changes)
         self._lanes.sink(changes)
-
-    def _complain(self, about: Unavailable | Finding) -> None:
-        """Says in the log what is wrong, when it begins and when it ends."""
-        if isinstance(about, Unavailable):
-            problem = f"{about.code}: {about.message}"
-            known = {kind.kind: kind.problem for kind in self._inventory.kinds}
-            if known.get(about.kind) != problem:
-                self._log.warning("kind cannot be read", kind=about.kind, problem=problem)
-        elif about.resolved:
-            self._log.info("finding resolved", code=about.code, where=about.where)
-        else:
-            self._log.warning("finding", code=about.code, where=about.where, message=about.message)
 
     def _publish(self, delta: Delta) -> None:
         self._garbage.stir()
@@ -161,7 +153,7 @@ class Controller:
             self._statuses_changed()
         if delta.findings:
             for finding in delta.findings:
-                self._complain(finding)
+                self._complaints.finding(finding)
             self._inventory.find(delta.findings)
         if self._translator.idle:
             self._verdicts.forget()
@@ -183,16 +175,14 @@ class Controller:
             case stream.Adopted():
                 self._statuses.acked(event.proxy, event.position)
                 self._statuses.rejected(event.proxy, event.rejected)
-                for one in event.rejected:
-                    self._log.warning(
-                        "proxy refuses", proxy=event.proxy, kind=one.kind, name=one.name, reason=one.reason
-                    )
+                self._complaints.refused(event.proxy, event.rejected)
             case stream.FactsLearnt():
                 self._statuses.facts(event.proxy, event.binds)
             case stream.Measured():
                 self._looking.measured(event.proxy, event.telemetry)
             case stream.Gone():
                 self._log.info("proxy gone", proxy=event.proxy)
+                self._complaints.gone(event.proxy)
                 self._statuses.gone(event.proxy)
         self._statuses_changed()
 
