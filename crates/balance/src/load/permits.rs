@@ -8,6 +8,8 @@
 //! 3. The limit is the asker's, not the record's: Backends that share an Endpoint may have different ones. Each holds
 //!    its own dials to its own limit, counting the connections of all.
 
+use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -18,22 +20,6 @@ use super::EndpointLoad;
 pub(super) struct Permits(AtomicU32);
 
 impl EndpointLoad {
-    /// The right to one more connection, if there are fewer than `limit`; always without one.
-    #[must_use]
-    pub fn permit(self: &Arc<Self>, limit: Option<u32>) -> Option<Permit> {
-        let count = &self.permits.0;
-        match limit {
-            None => {
-                count.fetch_add(1, Relaxed);
-            }
-            Some(limit) => {
-                let below = |open: u32| (open < limit).then(|| open + 1);
-                count.fetch_update(Relaxed, Relaxed, below).ok()?;
-            }
-        }
-        Some(Permit { load: Arc::clone(self) })
-    }
-
     /// Connections of all workers: open, being dialled, and permitted a moment ago.
     #[inline]
     pub fn connections(&self) -> u32 {
@@ -46,16 +32,45 @@ impl EndpointLoad {
     }
 }
 
-/// The right to one connection; dropping it gives it back.
+/// The right to one connection to an Endpoint, which it leads to; dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "dropping the permit gives it back"]
-pub struct Permit {
-    load: Arc<EndpointLoad>,
+pub struct Permit<E: AsRef<EndpointLoad>>(Arc<E>);
+
+impl<E: AsRef<EndpointLoad>> Permit<E> {
+    /// The right to one more connection, if there are fewer than `limit`; always without one.
+    pub fn take(endpoint: &Arc<E>, limit: Option<NonZeroU32>) -> Option<Self> {
+        let count = &(**endpoint).as_ref().permits.0;
+        match limit {
+            None => {
+                count.fetch_add(1, Relaxed);
+            }
+            Some(limit) => {
+                let below = |open: u32| (open < limit.get()).then(|| open + 1);
+                count.fetch_update(Relaxed, Relaxed, below).ok()?;
+            }
+        }
+        Some(Self(Arc::clone(endpoint)))
+    }
 }
 
-impl Drop for Permit {
+impl<E: AsRef<EndpointLoad>> Deref for Permit<E> {
+    type Target = Arc<E>;
+
+    fn deref(&self) -> &Arc<E> {
+        &self.0
+    }
+}
+
+impl<E: AsRef<EndpointLoad>> Drop for Permit<E> {
     fn drop(&mut self) {
-        self.load.permits.0.fetch_sub(1, Relaxed);
+        (*self.0).as_ref().permits.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl AsRef<EndpointLoad> for EndpointLoad {
+    fn as_ref(&self) -> &EndpointLoad {
+        self
     }
 }
 
@@ -64,6 +79,10 @@ mod tests {
     use super::*;
     use crate::Micros;
 
+    fn limit(most: u32) -> Option<NonZeroU32> {
+        NonZeroU32::new(most)
+    }
+
     fn load() -> Arc<EndpointLoad> {
         Arc::new(EndpointLoad::new(Micros::ZERO, 1))
     }
@@ -71,13 +90,13 @@ mod tests {
     #[test]
     fn a_permit_is_granted_below_the_limit_and_given_back_by_its_guard() {
         let load = load();
-        let first = load.permit(Some(2)).unwrap();
-        let second = load.permit(Some(2)).unwrap();
-        assert!(load.permit(Some(2)).is_none());
+        let first = Permit::take(&load, limit(2)).unwrap();
+        let second = Permit::take(&load, limit(2)).unwrap();
+        assert!(Permit::take(&load, limit(2)).is_none());
         assert_eq!(load.connections(), 2);
         drop(first);
-        let third = load.permit(Some(2)).unwrap();
-        assert!(load.permit(Some(2)).is_none());
+        let third = Permit::take(&load, limit(2)).unwrap();
+        assert!(Permit::take(&load, limit(2)).is_none());
         drop((second, third));
         assert_eq!(load.connections(), 0);
     }
@@ -85,10 +104,10 @@ mod tests {
     #[test]
     fn a_limit_counts_the_connections_of_those_who_have_none() {
         let load = load();
-        let unlimited: Vec<Permit> = (0..3).filter_map(|_| load.permit(None)).collect();
+        let unlimited: Vec<Permit<EndpointLoad>> = (0..3).filter_map(|_| Permit::take(&load, None)).collect();
         assert_eq!(load.connections(), 3);
-        assert!(load.permit(Some(2)).is_none() && load.permit(Some(3)).is_none());
-        assert!(load.permit(Some(4)).is_some());
+        assert!(Permit::take(&load, limit(2)).is_none() && Permit::take(&load, limit(3)).is_none());
+        assert!(Permit::take(&load, limit(4)).is_some());
         drop(unlimited);
         assert_eq!(load.connections(), 0);
     }
@@ -96,7 +115,7 @@ mod tests {
     #[test]
     fn idle_is_what_carries_no_attempt() {
         let load = load();
-        let permits: Vec<Permit> = (0..3).filter_map(|_| load.permit(None)).collect();
+        let permits: Vec<Permit<EndpointLoad>> = (0..3).filter_map(|_| Permit::take(&load, None)).collect();
         let attempt = load.started();
         assert_eq!(load.idle_connections(), 2);
         drop(permits);
@@ -113,8 +132,8 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for round in 0..20_000u32 {
-                        let held: Vec<Permit> =
-                            (0..=round % 3).filter_map(|_| load.permit(Some(LIMIT))).collect();
+                        let held: Vec<Permit<EndpointLoad>> =
+                            (0..=round % 3).filter_map(|_| Permit::take(&load, limit(LIMIT))).collect();
                         highest.fetch_max(load.connections(), Relaxed);
                         drop(held);
                     }

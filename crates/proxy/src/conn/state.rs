@@ -7,10 +7,11 @@
 //! 3. `ready` bytes at the front of a buffer were validated and may be passed on; nothing else ever is.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead_balance::{InFlight, Micros};
+use fairlead_balance::{InFlight, Micros, Permit};
 use fairlead_http1::{BodyReader, Delivery, Framing, HeadCursor, Limits, Method, RequestContext, Version};
 
 use super::buffer::Buffer;
@@ -51,7 +52,10 @@ pub(crate) struct Down {
 pub(crate) struct Up {
     pub(crate) socket: Socket,
     pub(crate) alarm: Alarm,
-    pub(crate) endpoint: Arc<EndpointState>,
+    /// Where it leads, and its place among the connections there.
+    pub(crate) endpoint: Permit<EndpointState>,
+    /// How many its Endpoint may have, by the Backend that used it last.
+    pub(crate) limit: Option<NonZeroU32>,
     pub(crate) role: Role,
     /// When its dial is given up.
     pub(crate) dial_until: Micros,

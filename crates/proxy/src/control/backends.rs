@@ -9,7 +9,9 @@
 //! 3. What is invalid was refused before it came here.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use fairlead_balance::{EndpointView, Micros, Policy};
 use fairlead_snapshot::{Backend, Endpoint, Endpoints, Key, Kind, LoadBalancer, Reason, Refusal};
@@ -92,6 +94,7 @@ struct Entry {
     backend: Option<(Version, Backend)>,
     endpoints: Option<HeldEndpoints>,
     references: u32,
+    overflows: Arc<AtomicU64>,
 }
 
 /// What a transaction changed.
@@ -284,6 +287,7 @@ impl Backends {
                 backend: None,
                 endpoints: None,
                 references: 0,
+                overflows: Arc::default(),
             }
         })
     }
@@ -324,6 +328,9 @@ fn state(name: &Arc<str>, entry: &mut Entry) -> Option<Arc<BackendState>> {
             LoadBalancer::PeakEwma => Policy::PeakEwma,
             LoadBalancer::RoundRobin => Policy::RoundRobin,
         },
+        max_connections_per_endpoint: backend.policy.max_connections_per_endpoint.and_then(NonZeroU32::new),
+        retry_attempts: backend.policy.retry_attempts,
+        overflows: Arc::clone(&entry.overflows),
         endpoints,
         views,
     }))

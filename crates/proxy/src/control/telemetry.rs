@@ -65,7 +65,7 @@ fn stats(backend: &str, member: &Member, now: Micros) -> EndpointStats {
         });
     EndpointStats {
         backend: backend.into(),
-        connections: u64::from(member.state.connections.load(std::sync::atomic::Ordering::Relaxed)),
+        connections: u64::from(member.state.load.connections()),
         failures: answered_badly + member.state.dial_failures(),
         id: (*member.state.id).into(),
         in_flight: u64::from(load.in_flight()),

@@ -94,6 +94,8 @@ impl Failure {
     pub(crate) const CONNECT: Self = Self::new(502, Flags::UF, "upstream_connection_failure");
     /// No connection was made in time.
     pub(crate) const CONNECT_TIMEOUT: Self = Self::new(504, Flags::UF, "upstream_connection_timeout");
+    /// Every Endpoint has as many connections as it may have.
+    pub(crate) const OVERFLOW: Self = Self::new(503, Flags::UO, "upstream_connection_overflow");
     /// A local lack of descriptors, ports or memory.
     pub(crate) const LOCAL: Self = Self::new(503, Flags::UO, "local_resource_limit");
     /// The connection ended before the response.

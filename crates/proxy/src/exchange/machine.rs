@@ -3,8 +3,8 @@
 use fairlead_balance::Micros;
 
 use super::{
-    AttemptId, Death, DialError, Driver, Event, Failure, Flags, MAX_ATTEMPTS, Opened, Peer, Plan, Report,
-    Retry, Step, Want,
+    AttemptId, Death, DialError, Driver, Event, Failure, Flags, MAX_ATTEMPTS, Opened, Peer, Plan, ROOM_WAIT,
+    Report, Retry, Step, Want,
 };
 use crate::timer::NEVER;
 
@@ -45,6 +45,10 @@ pub(crate) struct Exchange {
     last: Option<Failure>,
     /// The Endpoint whose pooled connection failed last (law 4).
     stale: Option<Peer>,
+    /// What the next attempt wants, while it waits for room (law 8).
+    waiting: Option<Want>,
+    /// When waiting for room ends, from the first time on.
+    room_until: Option<Micros>,
 }
 
 impl Exchange {
@@ -62,6 +66,8 @@ impl Exchange {
             over: false,
             last: None,
             stale: None,
+            waiting: None,
+            room_until: None,
         }
     }
 
@@ -96,13 +102,22 @@ impl Exchange {
         self.carrier.map(|carrier| carrier.id)
     }
 
+    /// Whether it waits for room at an Endpoint.
+    pub(crate) fn awaits_room(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// When [`Event::Tick`] is due, or [`NEVER`].
     pub(crate) fn next_deadline(&self) -> Micros {
         if self.over {
             return NEVER;
         }
         let dials = self.dials.iter().flatten().map(|dial| dial.hedge_at.min(dial.give_up_at));
-        dials.chain(self.carrier.map(|carrier| carrier.deadline)).fold(self.plan.deadline, Micros::min)
+        let room = self.waiting.and(self.room_until);
+        dials
+            .chain(self.carrier.map(|carrier| carrier.deadline))
+            .chain(room)
+            .fold(self.plan.deadline, Micros::min)
     }
 
     /// A tunnel or a stream has begun: no deadline of the route binds it any more.
@@ -119,6 +134,10 @@ impl Exchange {
             return Step::Continue;
         }
         match event {
+            Event::Room => match self.waiting.take() {
+                Some(want) => self.open_next(want, now, driver),
+                None => Step::Continue,
+            },
             Event::Connected(id) => self.connected(id, now, driver),
             Event::DialFailed(id, error) => self.dial_failed(id, error, now, driver),
             Event::Sent => {
@@ -185,10 +204,13 @@ impl Exchange {
                     driver.report(id, peer, Report::DialFailed(error));
                     driver.count(Retry::NeverSent);
                 }
-                Opened::NoEndpoint => {
+                none @ (Opened::NoEndpoint | Opened::Full) => {
                     only = self.stale.take();
                     if only.is_none() {
-                        return self.fail(self.last.unwrap_or(Failure::NO_ENDPOINT), driver);
+                        return match none {
+                            Opened::Full => self.wait_for_room(want, now, driver),
+                            _ => self.fail(self.last.unwrap_or(Failure::NO_ENDPOINT), driver),
+                        };
                     }
                     want = Want::Dial;
                     continue;
@@ -198,6 +220,16 @@ impl Exchange {
             only = None;
         }
         self.fail(self.last.unwrap_or(Failure::CONNECT).with(Flags::URX), driver)
+    }
+
+    fn wait_for_room(&mut self, want: Want, now: Micros, driver: &mut impl Driver) -> Step {
+        let until = *self.room_until.get_or_insert(now + ROOM_WAIT);
+        if now < until && driver.ask_for_room(&self.tried[..usize::from(self.opened)]) {
+            self.waiting = Some(want);
+            return Step::Wait;
+        }
+        driver.count_overflow();
+        self.fail(self.last.map_or(Failure::OVERFLOW, |last| last.with(Flags::UO)), driver)
     }
 
     fn spend(retry: Retry, driver: &mut impl Driver) -> bool {
@@ -282,7 +314,8 @@ impl Exchange {
             driver.count(Retry::NeverSent);
             return self.open_next(Want::Dial, now, driver);
         }
-        let allowed = self.plan.idempotent
+        let allowed = self.plan.repeats > 0
+            && self.plan.idempotent
             && !self.plan.upgrade
             && self.replayable
             && !self.responded
@@ -308,6 +341,14 @@ impl Exchange {
         if self.carrier.is_some_and(|carrier| now >= carrier.deadline) {
             self.report_timeout(driver);
             return self.fail(Failure::ATTEMPT_TIMEOUT, driver);
+        }
+        if let Some(want) = self.waiting {
+            if self.room_until.is_none_or(|until| now < until) {
+                return Step::Continue;
+            }
+            // A last look: room that came by itself is told to nobody.
+            self.waiting = None;
+            return self.open_next(want, now, driver);
         }
         for slot in 0..MAX_ATTEMPTS {
             let Some(mut dial) = self.dials[slot] else { continue };
@@ -350,7 +391,7 @@ impl Exchange {
                     }
                     driver.report(id, peer, Report::DialFailed(error));
                 }
-                Opened::NoEndpoint | Opened::Pooled(_) => return,
+                Opened::NoEndpoint | Opened::Full | Opened::Pooled(_) => return,
             }
         }
     }
@@ -368,6 +409,7 @@ impl Exchange {
 
     fn finish(&mut self, driver: &mut impl Driver) {
         self.over = true;
+        self.waiting = None;
         self.abandon_dials(driver);
         if let Some(carrier) = self.carrier.take() {
             driver.abandon(carrier.id);

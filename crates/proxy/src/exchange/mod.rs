@@ -19,6 +19,8 @@
 //! 6. A request that cannot be repeated once sent takes a pooled connection only if that was idle for less than
 //!    a second ([`Want::Fresh`]); an attempt after a failed one always dials.
 //! 7. An Endpoint's failed dial is counted once, however often the machine learns of it.
+//! 8. An Endpoint at its limit of connections is nobody's failure: it is passed over like an excluded one. Where all
+//!    are, the Exchange waits in a short queue, at most [`ROOM_WAIT`], then overflows. A hedge does not wait.
 
 mod flags;
 mod machine;
@@ -31,6 +33,10 @@ pub(crate) use machine::Exchange;
 use fairlead_balance::Micros;
 
 use crate::shared::EndpointSlot;
+
+/// How long a request waits for a connection to come free: long for a worker to give up an idle one, which takes a turn
+/// of its loop; short for a queue.
+pub(crate) const ROOM_WAIT: Micros = Micros(200_000);
 
 /// Endpoints that one request may try.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
@@ -85,6 +91,8 @@ pub(crate) enum Opened {
     Refused(Peer, DialError),
     /// No Endpoint can be picked.
     NoEndpoint,
+    /// Those that could be picked have as many connections as they may have.
+    Full,
 }
 
 /// Why a dial failed.
@@ -157,6 +165,11 @@ pub(crate) trait Driver {
     fn take_budget(&mut self) -> bool;
     /// Counts a second attempt, or one that the budget forbade.
     fn count(&mut self, retry: Retry);
+    /// No Endpoint outside `exclude` has room for a connection: asks for one that is idle or comes free. False if enough
+    /// wait for them already; else [`Event::Room`] may follow.
+    fn ask_for_room(&mut self, exclude: &[Peer]) -> bool;
+    /// Counts a request that no Endpoint had room for.
+    fn count_overflow(&mut self);
     /// Tells the ledger of a failure.
     fn report(&mut self, id: AttemptId, peer: Peer, report: Report);
     /// The attempt has ended or is not needed: an open dial finishes into the pool, anything else is closed. Every
@@ -167,6 +180,8 @@ pub(crate) trait Driver {
 /// What the shell tells the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
+    /// There may be room for a connection now, see [`Driver::ask_for_room`].
+    Room,
     /// The dial of an attempt is through.
     Connected(AttemptId),
     /// The dial of an attempt failed.

@@ -3,8 +3,8 @@
 use fairlead_balance::Micros;
 
 use super::{
-    AttemptId, Death, DialError, Driver, Event, Exchange, Failure, Flags, Opened, Peer, Plan, Report, Retry,
-    Step, Want,
+    AttemptId, Death, DialError, Driver, Event, Exchange, Failure, Flags, Opened, Peer, Plan, ROOM_WAIT,
+    Report, Retry, Step, Want,
 };
 use crate::timer::NEVER;
 
@@ -33,6 +33,8 @@ enum Mood {
     Dials,
     Refuses,
     NoDescriptors,
+    /// Has as many connections as it may have.
+    Full,
 }
 
 /// Endpoints 10, 11, 12 ... in this order; the first that is not excluded is picked.
@@ -43,6 +45,9 @@ struct Mock {
     reports: Vec<(u32, Report)>,
     abandoned: Vec<u8>,
     retries: Vec<Retry>,
+    /// How many more may wait for room.
+    queue: u32,
+    overflows: u32,
 }
 
 impl Mock {
@@ -54,6 +59,8 @@ impl Mock {
             reports: vec![],
             abandoned: vec![],
             retries: vec![],
+            queue: 0,
+            overflows: 0,
         }
     }
 
@@ -64,11 +71,14 @@ impl Mock {
 
 impl Driver for Mock {
     fn open(&mut self, _: AttemptId, want: Want, exclude: &[Peer], only: Option<Peer>) -> Opened {
-        let chosen = (0..self.moods.len()).find(|index| {
+        let mut candidates = (0..self.moods.len()).filter(|index| {
             let peer = peer(10 + *index as u32);
             only.map_or(!exclude.contains(&peer), |only| only == peer)
         });
-        let Some(index) = chosen else { return Opened::NoEndpoint };
+        let any = candidates.clone().next().is_some();
+        let Some(index) = candidates.find(|index| self.moods[*index] != Mood::Full) else {
+            return if any { Opened::Full } else { Opened::NoEndpoint };
+        };
         let peer = peer(10 + index as u32);
         self.opened.push((want, peer.index));
         match self.moods[index] {
@@ -76,6 +86,7 @@ impl Driver for Mock {
             Mood::Warm | Mood::Dials => Opened::Dialing(peer),
             Mood::Refuses => Opened::Refused(peer, DialError::Refused),
             Mood::NoDescriptors => Opened::Refused(peer, DialError::Local),
+            Mood::Full => Opened::Full,
         }
     }
 
@@ -87,6 +98,16 @@ impl Driver for Mock {
 
     fn count(&mut self, retry: Retry) {
         self.retries.push(retry);
+    }
+
+    fn ask_for_room(&mut self, _: &[Peer]) -> bool {
+        let may = self.queue > 0;
+        self.queue = self.queue.saturating_sub(1);
+        may
+    }
+
+    fn count_overflow(&mut self) {
+        self.overflows += 1;
     }
 
     fn report(&mut self, _: AttemptId, peer: Peer, report: Report) {
@@ -109,7 +130,7 @@ fn after(millis: u64) -> Micros {
     Micros(T0.0 + millis * 1_000)
 }
 
-use Mood::{Dials, NoDescriptors, Refuses, Warm};
+use Mood::{Dials, Full, NoDescriptors, Refuses, Warm};
 
 #[test]
 fn never_sent_moves_on_for_any_method_and_excludes_what_was_tried() {
@@ -196,6 +217,20 @@ fn never_repeated_once_sent() {
             assert_eq!(driver.opened.len(), 1, "{what}");
         }
     }
+}
+
+#[test]
+fn without_repeats_only_what_was_never_sent_moves_on() {
+    let plan = Plan { repeats: 0, ..GET };
+    let (mut exchange, mut driver, _) = begin(plan, &[Warm, Dials, Dials]);
+    exchange.on(Event::Sent, T0, &mut driver);
+    let step = exchange.on(Event::Died(Death::Closed), T0, &mut driver);
+    assert_eq!(step, Step::Fail(Failure::CLOSED), "no limit was exceeded: there was none to use up");
+
+    let (mut exchange, mut driver, _) = begin(plan, &[Warm, Dials, Dials]);
+    assert_eq!(exchange.on(Event::Died(Death::Closed), T0, &mut driver), Step::Wait);
+    exchange.on(Event::Tick, after(200), &mut driver);
+    assert_eq!(driver.peers(), [10, 11, 12], "a late dial is hedged: nothing was sent");
 }
 
 #[test]
@@ -391,4 +426,105 @@ fn nothing_happens_after_the_end() {
         assert_eq!(exchange.on(event, after(9_000), &mut driver), Step::Continue);
     }
     assert!(driver.abandoned.is_empty(), "the connection went back by itself");
+}
+
+#[test]
+fn an_endpoint_without_room_is_passed_over_and_no_failure() {
+    for plan in [GET, POST] {
+        let (_, driver, step) = begin(plan, &[Full, Full, Dials]);
+        assert_eq!((step, driver.peers()), (Step::Wait, vec![12]));
+        assert!(driver.reports.is_empty() && driver.retries.is_empty());
+    }
+}
+
+#[test]
+fn no_room_anywhere_overflows_at_once_where_enough_wait() {
+    let (exchange, driver, step) = begin(GET, &[Full, Full]);
+    assert_eq!(step, Step::Fail(Failure::OVERFLOW));
+    assert_eq!((driver.overflows, exchange.attempts()), (1, 0));
+    assert!(driver.reports.is_empty());
+}
+
+#[test]
+fn no_room_after_a_failure_tells_both() {
+    let (_, driver, step) = begin(GET, &[Refuses, Full]);
+    assert_eq!(step, Step::Fail(Failure::CONNECT.with(Flags::UO)));
+    assert_eq!((driver.peers(), driver.overflows), (vec![10], 1));
+}
+
+#[test]
+fn a_connection_that_comes_free_makes_room() {
+    for (plan, want) in [(GET, Want::Any), (POST, Want::Fresh)] {
+        let mut driver = Mock { queue: 1, ..Mock::new(&[Full]) };
+        let mut exchange = Exchange::new(plan);
+        assert_eq!(exchange.start(T0, &mut driver), Step::Wait);
+        assert!(exchange.awaits_room());
+        assert_eq!(exchange.next_deadline(), T0 + ROOM_WAIT);
+        driver.moods[0] = Dials;
+        assert_eq!(exchange.on(Event::Room, after(3), &mut driver), Step::Wait);
+        assert_eq!(driver.opened, [(want, 10)]);
+        assert_eq!(exchange.next_deadline(), after(203), "the dial's hedge");
+        let step = exchange.on(Event::Connected(AttemptId(0)), after(4), &mut driver);
+        assert_eq!((step, driver.overflows), (Step::Send(AttemptId(0)), 0));
+        assert_eq!(exchange.on(Event::Room, after(5), &mut driver), Step::Continue, "it waits no more");
+    }
+}
+
+#[test]
+fn waiting_for_room_ends_however_often_somebody_else_was_faster() {
+    let mut driver = Mock { queue: 9, ..Mock::new(&[Full]) };
+    let mut exchange = Exchange::new(GET);
+    exchange.start(T0, &mut driver);
+    for moment in [50, 100, 150] {
+        assert_eq!(exchange.on(Event::Room, after(moment), &mut driver), Step::Wait);
+        assert_eq!(exchange.next_deadline(), T0 + ROOM_WAIT, "counted from the first time on");
+    }
+    assert_eq!(exchange.on(Event::Tick, after(199), &mut driver), Step::Continue);
+    assert_eq!(exchange.on(Event::Tick, after(200), &mut driver), Step::Fail(Failure::OVERFLOW));
+    assert_eq!((driver.overflows, driver.opened.len()), (1, 0));
+}
+
+#[test]
+fn room_that_came_by_itself_is_found_by_a_last_look() {
+    let mut driver = Mock { queue: 1, ..Mock::new(&[Full]) };
+    let mut exchange = Exchange::new(GET);
+    exchange.start(T0, &mut driver);
+    driver.moods[0] = Dials;
+    assert_eq!(exchange.on(Event::Tick, after(200), &mut driver), Step::Wait);
+    assert_eq!(driver.opened, [(Want::Any, 10)]);
+}
+
+#[test]
+fn nobody_waits_for_room_after_the_client_left_or_the_deadline_passed() {
+    let mut driver = Mock { queue: 2, ..Mock::new(&[Full]) };
+    let mut exchange = Exchange::new(GET);
+    exchange.start(T0, &mut driver);
+    exchange.on(Event::ClientGone, T0, &mut driver);
+    assert!(!exchange.awaits_room());
+    assert_eq!(exchange.on(Event::Room, T0, &mut driver), Step::Continue);
+
+    let mut exchange = Exchange::new(Plan { deadline: after(100), ..GET });
+    exchange.start(T0, &mut driver);
+    assert_eq!(exchange.on(Event::Tick, after(100), &mut driver), Step::Fail(Failure::TIMEOUT));
+    assert!(driver.opened.is_empty());
+}
+
+#[test]
+fn a_hedge_does_not_wait_for_room() {
+    let (mut exchange, mut driver, _) = begin(GET, &[Dials, Full]);
+    driver.queue = 1;
+    assert_eq!(exchange.on(Event::Tick, after(200), &mut driver), Step::Continue);
+    assert!(!exchange.awaits_room());
+    assert_eq!((driver.queue, driver.overflows), (1, 0));
+    assert_eq!(
+        exchange.on(Event::Connected(AttemptId(0)), after(300), &mut driver),
+        Step::Send(AttemptId(0))
+    );
+}
+
+#[test]
+fn a_stale_connection_of_the_only_endpoint_with_room_is_replaced() {
+    let (mut exchange, mut driver, _) = begin(GET, &[Warm, Full]);
+    assert_eq!(exchange.on(Event::Died(Death::Reset), T0, &mut driver), Step::Wait);
+    assert_eq!(driver.opened[1], (Want::Dial, 10));
 }

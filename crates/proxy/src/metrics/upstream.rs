@@ -48,6 +48,19 @@ pub(super) fn write(page: &mut Page, shared: &Shared, root: &Root, now: Micros) 
             page.int("fairlead_upstream_endpoints", &labels, count.count() as u64);
         }
     }
+    let name_of = "fairlead_upstream_connection_overflows_total";
+    page.family(
+        name_of,
+        Type::Counter,
+        "Requests refused because every endpoint had its limit of connections.",
+    );
+    for (_, backend) in root.backends.iter() {
+        let labels = [("backend_namespace", &*backend.namespace), ("backend", &*backend.name)];
+        let count = backend.overflows.load(Ordering::Relaxed);
+        if count > 0 || backend.max_connections_per_endpoint.is_some() {
+            page.int(name_of, &labels, count);
+        }
+    }
     let retired = shared.control.endpoints_retired.get();
     page.one(
         "fairlead_upstream_endpoints_retired",
@@ -113,7 +126,7 @@ fn per_endpoint(page: &mut Page, all: &[Series<'_>], now: Micros) {
     }
     page.family("fairlead_upstream_connections", Type::Gauge, "Open connections.");
     for each in all {
-        let open = u64::from(each.endpoint.connections.load(Ordering::Relaxed));
+        let open = u64::from(each.endpoint.load.connections());
         page.int("fairlead_upstream_connections", &each.labels(), open);
     }
     page.family(

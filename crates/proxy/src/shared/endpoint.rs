@@ -1,7 +1,7 @@
 //! One Endpoint as all threads see it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fairlead_balance::{Dialable, EndpointLoad, EndpointView, Micros};
@@ -33,8 +33,6 @@ pub struct EndpointState {
     pub zone: Option<Box<str>>,
     /// Health and load.
     pub load: Arc<EndpointLoad>,
-    /// Open connections of all workers.
-    pub connections: AtomicU32,
     /// For people.
     pub last_failure: LastFailure,
     dial_failures: AtomicU64,
@@ -89,7 +87,6 @@ impl EndpointState {
             node: endpoint.node.clone(),
             zone: endpoint.zone.clone(),
             load,
-            connections: AtomicU32::new(0),
             last_failure: LastFailure::default(),
             dial_failures: AtomicU64::new(0),
             terminating: AtomicBool::new(endpoint.terminating),
@@ -141,6 +138,12 @@ impl EndpointState {
     /// Says that no Backend has it any more.
     pub fn set_gone(&self) {
         self.gone.store(true, Ordering::Relaxed);
+    }
+}
+
+impl AsRef<EndpointLoad> for EndpointState {
+    fn as_ref(&self) -> &EndpointLoad {
+        &self.load
     }
 }
 

@@ -28,4 +28,4 @@ pub use root::{
 };
 pub use slots::Slots;
 pub use stats::{Gauge, Histogram, ReasonCounters};
-pub use worker_cell::{Bell, ListenSocket, WorkerCell, WorkerMessage, WorkerStats};
+pub use worker_cell::{Bell, Demand, ListenSocket, WorkerCell, WorkerMessage, WorkerStats};

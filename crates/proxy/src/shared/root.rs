@@ -1,7 +1,9 @@
 //! The immutable root: everything that a worker reads to answer a request.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use fairlead_balance::{EndpointView, Policy, StatusClass};
 use fairlead_route::Table;
@@ -128,6 +130,12 @@ pub struct BackendState {
     pub namespace: Box<str>,
     /// How an endpoint is chosen.
     pub policy: Policy,
+    /// Connections to one Endpoint over all workers; none means no limit.
+    pub max_connections_per_endpoint: Option<NonZeroU32>,
+    /// Repeats of a request that was sent and whose connection died before an answer.
+    pub retry_attempts: u8,
+    /// Requests that no Endpoint had room for; shared with the state's earlier and later versions.
+    pub overflows: Arc<AtomicU64>,
     /// The members, sorted by id.
     pub endpoints: Arc<[Arc<EndpointState>]>,
     /// What pickers read of each member, by the same index.

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use fairlead_balance::Micros;
+use fairlead_balance::{Micros, Permit};
 
+use super::endpoint::{EndpointSlot, EndpointState};
 use super::stats::{Gauge, ReasonCounters};
 use crate::access_log::LogBuffer;
 
@@ -21,6 +22,26 @@ pub struct ListenSocket {
     pub socket: std::net::TcpListener,
     /// Held as long as the socket is open; the owner of all sockets counts these.
     pub open: Arc<()>,
+}
+
+/// A worker's wish for a connection that another one gives up: its Endpoint may have no more.
+#[derive(Debug)]
+pub struct Demand {
+    /// Whose connection.
+    pub endpoint: EndpointSlot,
+    /// Who asks.
+    pub worker: usize,
+    /// Until when.
+    pub until: Micros,
+    /// One of those asked has given one up.
+    pub met: AtomicBool,
+}
+
+impl Demand {
+    /// Whether it is still asked for.
+    pub(crate) fn is_open(&self, now: Micros) -> bool {
+        now < self.until && !self.met.load(Ordering::Relaxed)
+    }
 }
 
 /// What other threads tell a worker. Never on the request path.
@@ -39,6 +60,10 @@ pub enum WorkerMessage {
         /// The client.
         peer: SocketAddr,
     },
+    /// Give up a connection that is idle or comes free.
+    Demand(Arc<Demand>),
+    /// One was given up for a request of this worker: it may dial in its place.
+    Room(Permit<EndpointState>),
 }
 
 /// One worker, seen from outside.

@@ -77,6 +77,8 @@ impl Worker {
                     let bind = self.bind(bind);
                     self.take_in(TcpStream::from_std(socket), peer, bind);
                 }
+                WorkerMessage::Demand(demand) => self.on_demand(demand),
+                WorkerMessage::Room(permit) => self.on_room(permit),
             }
         }
         for index in 0..self.listeners.len() {

@@ -8,14 +8,28 @@
 //!    spread over up to a second, so that neither side sees a burst.
 //! 4. The adoption is announced after the root before was dropped.
 
+use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use fairlead_balance::{Micros, Reason, Rng, WeightedTargets};
+use fairlead_balance::{Micros, Pick, Reason, Rng, WeightedTargets};
 
 use super::balancing::{Balancing, Place};
+use super::room::{Lack, Passed};
 use super::{Choosing, Worker};
 use crate::conn::state::{Conn, Role};
 use crate::shared::{BackendSlot, EndpointSlot, EndpointState, Root, RuleAction};
+
+/// What a pick came to.
+#[derive(Debug)]
+pub(super) enum Picked {
+    /// This one, its limit of connections, and why it was chosen among several.
+    Endpoint(Arc<EndpointState>, Option<NonZeroU32>, Option<Reason>),
+    /// All that there are have no room for a connection.
+    Full,
+    /// There is none.
+    Nobody,
+}
 
 /// Idle connections of an Endpoint that leaves are closed within this time.
 const SPREAD: Micros = Micros(1_000_000);
@@ -96,7 +110,7 @@ impl Worker {
         }
     }
 
-    /// Picks an Endpoint of a Backend as it is now: outside `exclude`, or `only` that one. None if there is none, or if
+    /// Picks an Endpoint of a Backend as it is now: outside `exclude`, or `only` that one. Nobody if there is none, or if
     /// another Backend has taken the slot.
     pub(super) fn pick(
         &mut self,
@@ -104,14 +118,14 @@ impl Worker {
         incarnation: u64,
         exclude: &[EndpointSlot],
         only: Option<EndpointSlot>,
-    ) -> Option<(Arc<EndpointState>, Option<Reason>)> {
-        let state = self.root.backends.get(slot.0).filter(|state| state.incarnation == incarnation)?;
-        let endpoints = &state.endpoints;
+    ) -> Picked {
+        let state = self.root.backends.get(slot.0).filter(|state| state.incarnation == incarnation);
+        let Some(state) = state else { return Picked::Nobody };
+        let (endpoints, limit) = (&state.endpoints, state.max_connections_per_endpoint);
         if let Some(only) = only {
-            return endpoints
-                .iter()
-                .find(|endpoint| endpoint.slot == only)
-                .map(|endpoint| (Arc::clone(endpoint), None));
+            let found = endpoints.iter().find(|endpoint| endpoint.slot == only);
+            return found
+                .map_or(Picked::Nobody, |endpoint| Picked::Endpoint(Arc::clone(endpoint), limit, None));
         }
         let index = slot.0 as usize;
         if self.balancers.len() <= index {
@@ -122,10 +136,16 @@ impl Worker {
             Place { worker: self.index, workers: self.shared.workers.len(), phase: self.shared.subset_phase };
         let balancing =
             self.balancers[index].get_or_insert_with(|| Balancing::new(state, place, now, &mut *rng));
-        let excluded = |at: usize| exclude.contains(&endpoints[at].slot);
+        let lack = Lack { limit, pools, room: &self.room, now, passed: Cell::default() };
+        let excluded = |at: usize| exclude.contains(&endpoints[at].slot) || lack.at(&endpoints[at]);
         let warm = |at: usize| pools.is_warm(endpoints[at].slot);
-        let pick = balancing.pick(state, now, rng, !exclude.is_empty(), &excluded, &warm)?;
-        Some((Arc::clone(&endpoints[pick.index]), Some(pick.reason)))
+        let pick = balancing.pick(state, now, rng, !exclude.is_empty(), &excluded, &warm);
+        match (pick, lack.passed.get()) {
+            (None, Passed::None) => Picked::Nobody,
+            // One that only lacks room is worth more than one whose dials fail.
+            (None, _) | (Some(Pick { reason: Reason::LastResort, .. }), Passed::Sound) => Picked::Full,
+            (Some(pick), _) => Picked::Endpoint(Arc::clone(&endpoints[pick.index]), limit, Some(pick.reason)),
+        }
     }
 
     /// Which of a Rule's targets takes the next request.

@@ -126,6 +126,9 @@ mod tests {
             name: "Service/shop/app/80".into(),
             namespace: "shop".into(),
             policy: Policy::RoundRobin,
+            max_connections_per_endpoint: None,
+            retry_attempts: 1,
+            overflows: Arc::default(),
             endpoints: Arc::from([]),
             views: views.into(),
         }

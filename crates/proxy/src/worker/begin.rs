@@ -60,16 +60,18 @@ impl Worker {
             let failure = Failure::new(reason.request_status(), Flags::DPE, reason.as_str());
             return self.refuse(key, active, failure);
         }
-        match self.target(&action) {
-            Ok(backend) => flow.account.backend = Some(backend),
+        let backend = match self.target(&action) {
+            Ok(backend) => backend,
             Err(failure) => return self.answer(active, failure),
-        }
+        };
+        let repeats = backend.retry_attempts;
+        flow.account.backend = Some(backend);
         let within = |micros: Option<u64>| micros.filter(|micros| *micros > 0).map(Micros);
         let plan = Plan {
             idempotent: head.method.is_repeatable(),
             upgrade: head.upgrade,
             replayable: flow.request.received && flow.request.ready == 0,
-            repeats: 1,
+            repeats,
             deadline: within(action.request_timeout_us).map_or(NEVER, |limit| self.now + limit),
             attempt_timeout: within(action.backend_timeout_us),
             hedge_after: self.times.hedge,

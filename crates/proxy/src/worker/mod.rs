@@ -13,6 +13,7 @@ mod adopt;
 mod balancing;
 mod begin;
 mod panic;
+mod room;
 pub(crate) mod slab;
 mod stop;
 pub(crate) mod upstream;
@@ -35,6 +36,7 @@ use crate::shared::{BindConnections, BindTable, Phase, Root, Shared, WorkerCell}
 use crate::timer::Wheel;
 use accept::Listening;
 use balancing::Balancing;
+use room::Room;
 use slab::{Key, Slab};
 
 const WAKER: Token = Token(usize::MAX);
@@ -130,6 +132,7 @@ pub(crate) struct Worker {
     /// Connections that had more to do than their turn allowed.
     again: Vec<Key>,
     rung: Vec<(Key, Micros)>,
+    room: Room,
     log: LogWriter,
     logs: bool,
     epoch_ms: i64,
@@ -201,6 +204,7 @@ impl Worker {
             reserve: accept::reserve(),
             again: Vec::new(),
             rung: Vec::new(),
+            room: Room::default(),
             log: LogWriter::default(),
             logs: shared.config.access_log,
             epoch_ms: 0,
@@ -245,6 +249,7 @@ impl Worker {
         }
         self.go_on();
         self.ring();
+        self.look_again();
         self.cell().stats.upstream_idle.set(self.pools.len() as u64);
         self.flush_log();
         self.cell().beat(self.now);
@@ -257,7 +262,7 @@ impl Worker {
 
     fn timeout(&self) -> Duration {
         // The first turn looks at everything: nobody could wake this worker before.
-        if !self.again.is_empty() || self.cell().heartbeat() == Micros::ZERO {
+        if !self.again.is_empty() || self.room.is_freed() || self.cell().heartbeat() == Micros::ZERO {
             return Duration::ZERO;
         }
         // As of the turn's one look at the clock: a ring is late by the work done since.

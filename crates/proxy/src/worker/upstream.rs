@@ -5,14 +5,17 @@
 //! 2. Anything that the poller says about an idle connection but that it can be written to closes it at once: there is
 //!    no check when it is taken, and no request meets it.
 //! 3. A dial that nobody waits for any more finishes into the pool or fails by itself.
-//! 4. Whether a dial succeeded is told to the ledger for every dial; that it failed, once.
+//! 4. A connection holds its Endpoint's permit for life; what happens at the limit is in [`mod@super::room`].
+//! 5. Whether a dial succeeded is told to the ledger for every dial; that it failed, once.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use fairlead_balance::{Failure as LoadFailure, Micros, Reason};
+use fairlead_balance::{Failure as LoadFailure, Micros, Permit, Reason};
 use mio::net::TcpStream;
 
 use super::Worker;
+use super::adopt::Picked;
 use super::slab::Key;
 use crate::conn::socket::{Socket, dial};
 use crate::conn::state::{Attempt, Conn, Flow, Role, Up};
@@ -24,6 +27,9 @@ use crate::timer::{Alarm, NEVER};
 /// A request that must not be repeated takes a pooled connection only if it was idle for less.
 const FRESH: Micros = Micros(1_000_000);
 
+/// Picks in which somebody else may be faster to an Endpoint's last room.
+const ROOM_TRIES: usize = 4;
+
 /// The machine's hands: the worker, and the flow of the request in question.
 pub(crate) struct Hands<'a> {
     pub(crate) worker: &'a mut Worker,
@@ -33,47 +39,12 @@ pub(crate) struct Hands<'a> {
 
 impl Driver for Hands<'_> {
     fn open(&mut self, id: AttemptId, want: Want, exclude: &[Peer], only: Option<Peer>) -> Opened {
-        let Some(backend) = self.flow.account.backend.as_ref() else { return Opened::NoEndpoint };
-        let worker = &mut *self.worker;
-        let now = worker.now;
-        let picked = worker.pick(backend.slot, backend.incarnation, exclude, only);
-        let Some((endpoint, reason)) = picked else { return Opened::NoEndpoint };
-        if reason.is_some() {
-            self.flow.account.reason = reason;
-        }
-        let peer = endpoint.slot;
-        let pooled = match want {
-            Want::Dial => None,
-            // Whether it lives is told by a dial only.
-            _ if endpoint.load.is_suspect() || reason == Some(Reason::Probe) => None,
-            Want::Any => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, None),
-            Want::Fresh => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, Some(FRESH)),
-        };
-        let opened = if let Some(key) = pooled {
-            if let Some(up) = worker.up(key) {
-                up.role = Role::Busy(self.owner, id);
-            }
-            worker.alarm(key, NEVER);
-            Ok((key, Opened::Pooled(peer)))
-        } else {
-            let role = Role::Dialing(self.owner, id);
-            worker.begin_dial(&endpoint, role).map(|key| (key, Opened::Dialing(peer)))
-        };
-        self.flow.account.endpoint = Some(Arc::clone(&endpoint));
-        match opened {
-            Ok((conn, opened)) => {
-                let guard = endpoint.load.started();
-                self.flow.attempts[usize::from(id.0)] = Some(Attempt { conn, endpoint, guard, sent_at: now });
-                opened
-            }
-            Err(error) => {
-                // The machine reports it by the Endpoint's slot; there is no connection to look it up by.
-                if error != DialError::Local {
-                    worker.note_dial_failure(&endpoint, error);
-                }
-                Opened::Refused(peer, error)
+        for _ in 0..ROOM_TRIES {
+            if let Some(opened) = self.try_open(id, want, exclude, only) {
+                return opened;
             }
         }
+        Opened::Full
     }
 
     fn take_budget(&mut self) -> bool {
@@ -82,6 +53,17 @@ impl Driver for Hands<'_> {
 
     fn count(&mut self, retry: Retry) {
         self.worker.cell().stats.retries.add(retry.as_str());
+    }
+
+    fn ask_for_room(&mut self, exclude: &[Peer]) -> bool {
+        let Some(backend) = self.flow.account.backend.as_ref() else { return false };
+        self.worker.ask_for_room(self.owner, (backend.slot, backend.incarnation), exclude)
+    }
+
+    fn count_overflow(&mut self) {
+        if let Some(backend) = &self.flow.account.backend {
+            backend.overflows.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 
     fn report(&mut self, id: AttemptId, _: Peer, report: Report) {
@@ -129,6 +111,64 @@ impl Driver for Hands<'_> {
     }
 }
 
+impl Hands<'_> {
+    /// One pick and what comes of it; None if somebody else took the Endpoint's last room meanwhile.
+    fn try_open(
+        &mut self,
+        id: AttemptId,
+        want: Want,
+        exclude: &[Peer],
+        only: Option<Peer>,
+    ) -> Option<Opened> {
+        let Some(backend) = self.flow.account.backend.as_ref() else { return Some(Opened::NoEndpoint) };
+        let worker = &mut *self.worker;
+        let now = worker.now;
+        let (endpoint, limit, reason) = match worker.pick(backend.slot, backend.incarnation, exclude, only) {
+            Picked::Endpoint(endpoint, limit, reason) => (endpoint, limit, reason),
+            Picked::Full => return Some(Opened::Full),
+            Picked::Nobody => return Some(Opened::NoEndpoint),
+        };
+        if reason.is_some() {
+            self.flow.account.reason = reason;
+        }
+        let peer = endpoint.slot;
+        let pooled = match want {
+            Want::Dial => None,
+            // Whether it lives is told by a dial only.
+            _ if endpoint.load.is_suspect() || reason == Some(Reason::Probe) => None,
+            Want::Any => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, None),
+            Want::Fresh => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, Some(FRESH)),
+        };
+        let opened = if let Some(key) = pooled {
+            if let Some(up) = worker.up(key) {
+                up.role = Role::Busy(self.owner, id);
+                up.limit = limit;
+            }
+            worker.alarm(key, NEVER);
+            Ok((key, Opened::Pooled(peer)))
+        } else {
+            let permit = worker.permit(&endpoint, limit)?;
+            let role = Role::Dialing(self.owner, id);
+            worker.begin_dial(permit, role, limit).map(|key| (key, Opened::Dialing(peer)))
+        };
+        self.flow.account.endpoint = Some(Arc::clone(&endpoint));
+        Some(match opened {
+            Ok((conn, opened)) => {
+                let guard = endpoint.load.started();
+                self.flow.attempts[usize::from(id.0)] = Some(Attempt { conn, endpoint, guard, sent_at: now });
+                opened
+            }
+            Err(error) => {
+                // The machine reports it by the Endpoint's slot; there is no connection to look it up by.
+                if error != DialError::Local {
+                    worker.note_dial_failure(&endpoint, error);
+                }
+                Opened::Refused(peer, error)
+            }
+        })
+    }
+}
+
 impl Worker {
     fn note_dial_failure(&mut self, endpoint: &EndpointState, error: DialError) {
         match error {
@@ -139,27 +179,31 @@ impl Worker {
         endpoint.note_dial_failure(self.now);
     }
 
-    fn begin_dial(&mut self, endpoint: &Arc<EndpointState>, role: Role) -> Result<Key, DialError> {
+    fn begin_dial(
+        &mut self,
+        endpoint: Permit<EndpointState>,
+        role: Role,
+        limit: Option<NonZeroU32>,
+    ) -> Result<Key, DialError> {
         if endpoint.is_gone() {
             self.cell().stats.stale_picks.add(1);
         }
         let stream: TcpStream = dial(endpoint.address, self.times.unacked)?;
         let registry = self.poll.registry();
         let dial_until = self.now + self.times.connect;
-        let key = self.conns.insert_with(|key| {
+        self.conns.insert_with(|key| {
             let socket = Socket::register(stream, key, registry).map_err(|_| DialError::Local)?;
             Ok(Conn::Up(Up {
                 socket,
                 alarm: Alarm::default(),
-                endpoint: Arc::clone(endpoint),
+                endpoint,
+                limit,
                 role,
                 dial_until,
                 counted: false,
                 patient: false,
             }))
-        })?;
-        endpoint.connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(key)
+        })
     }
 
     /// Closes a connection to an Endpoint, wherever it stands.
@@ -170,8 +214,8 @@ impl Worker {
             self.pools.remove(slot, key);
         }
         if let Some(Conn::Up(up)) = self.conns.remove(key) {
-            up.endpoint.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
             up.socket.close(self.poll.registry());
+            self.let_go(up.endpoint, up.limit);
         }
     }
 
@@ -186,6 +230,10 @@ impl Worker {
         if std::mem::take(&mut up.patient) {
             up.socket.set_user_timeout(unacked);
         }
+        if up.limit.is_some() && self.part_with(key) {
+            return;
+        }
+        let Some(up) = self.up(key) else { return };
         up.role = Role::Idle;
         let slot = up.endpoint.slot;
         let mut doomed = std::mem::take(&mut self.doomed);
@@ -193,6 +241,7 @@ impl Worker {
         self.doomed = doomed;
         self.alarm(key, self.now + idle);
         self.close_doomed();
+        self.room_at(slot);
     }
 
     /// Closes connections that have left their pool.

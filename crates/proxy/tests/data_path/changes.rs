@@ -45,10 +45,10 @@ fn a_gone_endpoint_takes_its_idle_connections_with_it_within_a_second() {
         assert_eq!(client.response("GET").text(), "a");
     }
     let endpoint = Arc::clone(proxy.endpoint(a.address));
-    assert!(endpoint.connections.load(Ordering::Relaxed) >= 1);
+    assert!(endpoint.load.connections() >= 1);
     let start = std::time::Instant::now();
     proxy.set_members(&addresses(&[&b]));
-    support::wait_until("the idle connections' end", || endpoint.connections.load(Ordering::Relaxed) == 0);
+    support::wait_until("the idle connections' end", || endpoint.load.connections() == 0);
     assert!(start.elapsed().as_millis() < 1_500, "not by their idle time");
     proxy.finish();
 }
@@ -69,7 +69,7 @@ fn a_request_in_flight_at_a_gone_endpoint_is_finished_and_its_connection_not_kep
     let endpoint = Arc::clone(proxy.endpoint(a.address));
     proxy.set_members(&addresses(&[&b]));
     assert_eq!(client.response("GET").text(), "last");
-    support::wait_until("its connection's end", || endpoint.connections.load(Ordering::Relaxed) == 0);
+    support::wait_until("its connection's end", || endpoint.load.connections() == 0);
     proxy.finish();
 }
 

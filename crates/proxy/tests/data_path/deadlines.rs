@@ -61,9 +61,9 @@ fn an_idle_connection_to_an_endpoint_is_closed_after_its_time() {
     let backend = Backend::saying("x");
     let proxy = Proxy::with(quick(), &[&backend]);
     assert_eq!(Client::connect(proxy.address).get("/").status, 200);
-    assert_eq!(proxy.endpoint(backend.address).connections.load(Ordering::Relaxed), 1);
+    assert_eq!(proxy.endpoint(backend.address).load.connections(), 1);
     support::wait_until("the idle connection's end", || {
-        proxy.endpoint(backend.address).connections.load(Ordering::Relaxed) == 0
+        proxy.endpoint(backend.address).load.connections() == 0
     });
     proxy.finish();
 }

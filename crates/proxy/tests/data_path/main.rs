@@ -9,6 +9,7 @@ mod changes;
 mod deadline_kinds;
 mod deadlines;
 mod descriptors;
+mod limits;
 mod forwarded;
 mod paths;
 mod plain;

@@ -112,6 +112,29 @@ fn nothing_but_refused_dials_is_502() {
 }
 
 #[test]
+fn without_retry_attempts_only_what_was_never_sent_moves_on() {
+    let seen = Arc::default();
+    let (bad, good) = (dying(&seen), Backend::saying("ok"));
+    let mut proxy = Proxy::start(&[&bad, &good]);
+    proxy.set_retry_attempts(0);
+    let mut client = Client::connect(proxy.address);
+    let mut statuses: Vec<u16> = (0..2).map(|id| send(&mut client, "GET", id, "")).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502], "each had its turn, and what died was not repeated");
+    assert_eq!((seen.lock().unwrap().len(), good.count()), (1, 1));
+    proxy.set_members(&[refusing(), good.address]);
+    for id in 2..6 {
+        assert_eq!(send(&mut client, "POST", id, "body"), 200, "never sent: it moves on");
+    }
+    proxy.set_retry_attempts(1);
+    proxy.set_members(&[bad.address, good.address]);
+    for id in 6..10 {
+        assert_eq!(send(&mut client, "GET", id, ""), 200, "repeated again");
+    }
+    proxy.finish();
+}
+
+#[test]
 fn sent_and_died_is_repeated_for_idempotent_methods_only() {
     for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"] {
         let repeatable = !matches!(method, "POST" | "PATCH");
@@ -296,7 +319,7 @@ fn the_loser_of_a_hedge_finishes_into_the_pool_and_is_used() {
     assert!(hedged, "it was one of two endpoints' turn");
     let served = late.wake();
     support::wait_until("the loser's connection", || !endpoint.load.is_suspect());
-    let open = || endpoint.connections.load(Ordering::Relaxed);
+    let open = || endpoint.load.connections();
     assert_eq!(open(), 1);
     let late_answers = (0..6).filter(|_| client.get("/").text() == "late").count();
     assert_eq!((late_answers, open()), (3, 1), "its turns are served on the connection that came late");

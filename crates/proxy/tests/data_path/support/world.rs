@@ -1,7 +1,9 @@
 //! A running proxy, and the configuration that it is given.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use fairlead_balance::{EndpointLoad, EndpointView, Policy};
@@ -33,6 +35,9 @@ pub(crate) struct Proxy {
     pub(crate) stats: Arc<RouteStats>,
     pub(crate) open: Arc<()>,
     policy: Policy,
+    limit: Option<u32>,
+    retry_attempts: u8,
+    overflows: Arc<AtomicU64>,
     endpoints: Vec<Arc<EndpointState>>,
     /// Every Endpoint that ever was, for the gauges.
     all: Vec<Arc<EndpointState>>,
@@ -66,6 +71,9 @@ impl Proxy {
             stats,
             open: Arc::new(()),
             policy: Policy::RoundRobin,
+            limit: None,
+            retry_attempts: 1,
+            overflows: Arc::default(),
             endpoints: vec![],
             all: vec![],
             table,
@@ -92,6 +100,25 @@ impl Proxy {
     /// How endpoints are chosen from the next change on.
     pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
+    }
+
+    /// How many connections each member may have. Waits for the adoption.
+    pub(crate) fn set_limit(&mut self, limit: Option<u32>) {
+        self.limit = limit;
+        self.publish(&[APP]);
+        self.adopted();
+    }
+
+    /// Repeats of a request that was sent. Waits for the adoption.
+    pub(crate) fn set_retry_attempts(&mut self, attempts: u8) {
+        self.retry_attempts = attempts;
+        self.publish(&[APP]);
+        self.adopted();
+    }
+
+    /// Requests that no member had room for.
+    pub(crate) fn overflows(&self) -> u64 {
+        self.overflows.load(Ordering::Relaxed)
     }
 
     /// Makes these addresses the Backend's members: those that stay keep their identity. Waits for the adoption.
@@ -161,6 +188,9 @@ impl Proxy {
                 name: "Service/default/app/80".into(),
                 namespace: "default".into(),
                 policy: self.policy,
+                max_connections_per_endpoint: self.limit.and_then(NonZeroU32::new),
+                retry_attempts: self.retry_attempts,
+                overflows: Arc::clone(&self.overflows),
                 endpoints: members.to_vec().into(),
                 views: members.iter().map(view).collect(),
             };
@@ -222,6 +252,8 @@ impl Proxy {
         self.shared.advance(Phase::Stopped);
         self.join();
         assert_eq!(self.in_flight(), 0);
+        // The workers' connections ended with them: no permit is left.
+        assert!(self.all.iter().all(|state| state.load.connections() == 0));
     }
 }
 
