@@ -1,6 +1,7 @@
 """Where an instance lives: folders, locks, records."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,15 @@ from fairlead.resources import Ref
 from fairlead.runtime._addresses import load, save
 from fairlead.runtime._lock import CONTROLLER, PROXY, acquire
 from fairlead.runtime._validation import Verdicts
-from fairlead.runtime.instance import InstanceRunningError, PathError, instance_paths
+from fairlead.runtime.instance import (
+    HealthAddressError,
+    InstanceRunningError,
+    PathError,
+    Settings,
+    instance_paths,
+    run_instance,
+    run_proxy,
+)
 from fairlead.snapshot import Key, Rejection
 from fairlead.snapshot import Kind as ResourceKind
 
@@ -130,3 +139,18 @@ def test_the_supervisor_loads_nothing_but_the_standard_library() -> None:
         env=os.environ | {"PYTHONPATH": "python"},
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_health_address_that_is_taken_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in env(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = Settings(instance="test", health_address=address)
+        for start in (run_instance, run_proxy):
+            with pytest.raises(HealthAddressError) as caught:
+                start(settings, lambda *_: pytest.fail("started"))
+            assert address in caught.value.message
+            assert "Address already in use" in caught.value.message

@@ -7,11 +7,13 @@ import pytest
 from fairlead.runtime._supervision import (
     BACKOFF_MAX_S,
     BACKOFF_MIN_S,
+    GIVE_UP_AFTER,
     SETTLED_S,
     STOP_S,
     USAGE,
     Effect,
     Exit,
+    GiveUp,
     Half,
     Signal,
     Start,
@@ -50,8 +52,8 @@ def test_a_half_that_has_settled_starts_again_at_once() -> None:
 
 def test_a_half_that_keeps_dying_is_started_later_and_later() -> None:
     supervision, now, delays = running(), 0.0, []
-    for _ in range(12):
-        supervision.exited(PROXY, 1, now)
+    for code in range(70, 82):
+        supervision.exited(PROXY, code, now)
         at, effects = due(supervision)
         assert effects == [Start(PROXY)]
         delays.append(at - now)
@@ -83,6 +85,32 @@ def test_a_usage_error_after_a_half_has_settled_is_a_death_like_any_other() -> N
     assert supervision.exited(CONTROLLER, 1, SETTLED_S) == [Start(CONTROLLER)]
     supervision.exited(CONTROLLER, USAGE, SETTLED_S + 1)
     assert due(supervision)[1] == [Start(CONTROLLER)]
+
+
+def test_a_proxy_that_cannot_be_started_ends_everything_with_its_code() -> None:
+    supervision, now = running(), 0.0
+    for _ in range(GIVE_UP_AFTER - 1):
+        supervision.exited(PROXY, 1, now)
+        now, effects = due(supervision)
+        assert effects == [Start(PROXY)]
+    assert 2 <= now <= 15, "neither at once nor for long"
+    assert supervision.exited(PROXY, 1, now) == [GiveUp(PROXY, 1), Signal(CONTROLLER, signal.SIGTERM)]
+    assert supervision.exited(CONTROLLER, 0, now + 1) == [Exit(1)]
+
+
+@pytest.mark.parametrize("why", ["controller", "signal", "settled", "different"])
+def test_what_may_still_serve_is_never_given_up(why: str) -> None:
+    supervision, now = running(), 0.0
+    half = CONTROLLER if why == "controller" else PROXY
+    if why == "settled":
+        now = SETTLED_S
+        assert supervision.exited(PROXY, 1, now) == [Start(PROXY)]
+    for number in range(5 * GIVE_UP_AFTER):
+        code = -signal.SIGKILL if why == "signal" else 1 + (number % 2 if why == "different" else 0)
+        code = 70 if code == USAGE else code
+        supervision.exited(half, code, now)
+        now, effects = due(supervision)
+        assert effects == [Start(half)]
 
 
 def test_terminate_drains_the_proxy_and_stops_the_controller_after_it() -> None:

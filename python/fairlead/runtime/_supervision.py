@@ -6,7 +6,9 @@ Laws:
    run for `SETTLED_S` starts at once. So a killed proxy serves again within a second.
 3. A half that says "usage" (exit code 2) before it has ever settled will say so for ever: everything stops, with
    that code.
-4. A graceful stop drains the proxy first and stops the controller after it: what drains may still need news of
+4. So with a proxy that has never settled and ends `GIVE_UP_AFTER` times in a row with the same error: nothing serves,
+   and whoever started us shall see it. A controller is never given up: the proxy may serve without it.
+5. A graceful stop drains the proxy first and stops the controller after it: what drains may still need news of
    its endpoints. A fast stop ends both at once. Neither waits for ever.
 
 Of the standard library only, as is the supervisor: it is resident for the whole life of an instance, and small.
@@ -23,6 +25,9 @@ STOP_S = 5.0
 """How long a half has to end after it was told to, beyond the drain's own deadline."""
 
 USAGE = 2
+
+GIVE_UP_AFTER = 8
+"""Ends in a row: about seven seconds."""
 
 
 class Half(StrEnum):
@@ -45,13 +50,20 @@ class Signal(NamedTuple):
     number: int
 
 
+class GiveUp(NamedTuple):
+    """A half cannot be started: everything stops."""
+
+    half: Half
+    code: int
+
+
 class Exit(NamedTuple):
     """All is done."""
 
     code: int
 
 
-Effect = Start | Signal | Exit
+Effect = Start | Signal | GiveUp | Exit
 
 
 class _Phase(Enum):
@@ -67,6 +79,9 @@ class _Child:
         self.start_at: float | None = None
         self.kill_at: float | None = None
         self.failures = 0
+        self.alike = 0
+        """Failures in a row with the exit code `last`."""
+        self.last = 0
         self.settled_once = False
 
 
@@ -97,6 +112,11 @@ class Supervision:
             settled = now - child.started_at >= SETTLED_S
             child.settled_once |= settled
             child.failures = 0 if settled else child.failures + 1
+            child.alike = child.alike + 1 if code == child.last else 1
+            child.last = code
+            if half is Half.PROXY and code > 0 and not child.settled_once and child.alike >= GIVE_UP_AFTER:
+                self._code = code
+                return [GiveUp(half, code), *self._stop(now)]
             delay = 0.0 if settled else min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(child.failures - 1, 10))
             child.start_at = now + delay
             return self.tick(now)
@@ -144,6 +164,10 @@ class Supervision:
             if at is not None
         ]
         return min(times, default=None)
+
+    def starts_at(self, half: Half) -> float | None:
+        """When a half is to be started again; None: not planned."""
+        return self._children[half].start_at
 
     def _stop(self, now: float) -> list[Effect]:
         self._phase = _Phase.STOPPING

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from fairlead.runtime._supervision import Effect, Exit, Half, Signal, Start, Supervision
+from fairlead.runtime._supervision import Effect, Exit, GiveUp, Half, Signal, Start, Supervision
 
 _WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _PR_SET_PDEATHSIG = 1
@@ -81,8 +81,18 @@ class Supervisor:
                 if process.pid == pid:
                     process.returncode = code = os.waitstatus_to_exitcode(status)
                     del self._running[half]
-                    _note("ended", half=half.value, pid=pid, code=code)
-                    effects += self._supervision.exited(half, code, time.monotonic())
+                    now = time.monotonic()
+                    effects += self._supervision.exited(half, code, now)
+                    again = self._supervision.starts_at(half)
+                    told = {} if again is None else {"again_in_s": round(again - now, 2)}
+                    _note(
+                        "ended",
+                        "info" if code == 0 else "warning",
+                        half=half.value,
+                        pid=pid,
+                        code=code,
+                        **told,
+                    )
 
     def _do(self, effects: list[Effect]) -> int | None:
         for effect in effects:
@@ -93,6 +103,13 @@ class Supervisor:
                     process = self._running.get(effect.half)
                     if process is not None:
                         os.kill(process.pid, effect.number)
+                case GiveUp():
+                    _note(
+                        "cannot be started, see what it says above; stopping",
+                        "error",
+                        half=effect.half.value,
+                        code=effect.code,
+                    )
                 case Exit():
                     return effect.code
         return None
@@ -127,15 +144,15 @@ def run_told(told: str) -> int:
     return Supervisor(commands, proxy_lock=supervised["proxy_lock"], drain_s=supervised["drain_s"]).run()
 
 
-def _note(event: str, **fields: object) -> None:
+def _note(event: str, level: str = "info", /, **fields: object) -> None:
     """A line of the log, in the form that `fairlead.base` gives the others."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if sys.stderr.isatty():
         told = " ".join(f"{name}={value}" for name, value in fields.items())
-        line = f"{stamp} [info     ] {event:30} component=supervisor {told}"
+        line = f"{stamp} [{level:9}] {event:30} component=supervisor {told}"
     else:
         line = json.dumps(
-            {"component": "supervisor", **fields, "event": event, "level": "info", "timestamp": stamp}
+            {"component": "supervisor", **fields, "event": event, "level": level, "timestamp": stamp}
         )
     sys.stderr.write(line.rstrip() + "\n")
     sys.stderr.flush()

@@ -5,6 +5,7 @@ the command line needed is not.
 """
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
@@ -13,13 +14,14 @@ import msgspec
 
 from fairlead.base import ErrorSource, FairleadError
 from fairlead.runtime._identity import new_identity
-from fairlead.runtime._lock import PROXY, InstanceRunningError, acquire
+from fairlead.runtime._lock import PROXY, InstanceLock, InstanceRunningError, acquire
 from fairlead.runtime._paths import InstancePaths, PathError, instance_paths, runtime_dirs
 from fairlead.runtime._proxy import controller_command, proxy_command
 from fairlead.runtime._settings import Settings
 
 __all__ = [
     "DirectoryMissingError",
+    "HealthAddressError",
     "InstancePaths",
     "InstanceRunningError",
     "InvalidSettingError",
@@ -49,6 +51,13 @@ class DirectoryMissingError(FairleadError):
     """What was given is not a directory."""
 
     code = "DirectoryNotFound"
+    source = ErrorSource.USER
+
+
+class HealthAddressError(FairleadError):
+    """Nothing can listen on the health address."""
+
+    code = "HealthAddressUnavailable"
     source = ErrorSource.USER
 
 
@@ -88,12 +97,25 @@ def check(settings: Settings) -> None:
         raise InvalidSettingError("--drain-grace must be at least 0 and at most --drain-deadline")
 
 
+def check_health_address(settings: Settings) -> None:
+    """Finds out whether the proxy will be able to listen for health checks. Raises HealthAddressError."""
+    host, _, port = settings.health_address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise HealthAddressError(
+                f"--health-address: {settings.health_address} cannot be listened on: {error.strerror}",
+                hint="choose another one, or port 0 for any that is free",
+            ) from None
+
+
 def run_instance(settings: Settings, execute: Execute = os.execv) -> int:
     """Becomes the supervisor of controller and proxy: this process is replaced. Raises FairleadError."""
     check(settings)
-    paths = instance_paths(settings.instance, state_dir=settings.state_dir)
-    lock = acquire(paths, PROXY)
-    os.set_inheritable(lock.descriptor, True)
+    paths, lock = _own_proxy(settings)
     paths.ready_file.unlink(missing_ok=True)
     supervised = Supervised(
         controller=controller_command(msgspec.structs.replace(settings, identity=new_identity())),
@@ -117,9 +139,20 @@ def run_controller(settings: Settings) -> int:
 def run_proxy(settings: Settings, execute: Execute = os.execv) -> int:
     """Becomes the proxy: this process is replaced. Raises FairleadError."""
     check(settings)
-    paths = instance_paths(settings.instance, state_dir=settings.state_dir)
-    lock = acquire(paths, PROXY)
-    os.set_inheritable(lock.descriptor, True)
+    paths, _ = _own_proxy(settings)
     command = proxy_command(settings, paths)
     execute(command[0], command)
     return 1
+
+
+def _own_proxy(settings: Settings) -> tuple[InstancePaths, InstanceLock]:
+    """The instance's paths and the proxy's lock, for the process that this one becomes. Raises FairleadError."""
+    paths = instance_paths(settings.instance, state_dir=settings.state_dir)
+    lock = acquire(paths, PROXY)
+    try:
+        check_health_address(settings)  # not before: the last proxy of this instance had it
+    except HealthAddressError:
+        lock.release()
+        raise
+    os.set_inheritable(lock.descriptor, True)
+    return paths, lock
