@@ -45,6 +45,8 @@ def test_a_missing_directory_is_named_before_anything_starts(cli: Cli, tmp_path:
         "--health-address=127.0.0.1:99999",
         "--workers=0",
         "--drain-grace=60",
+        "--trusted-proxies=10.0.0.0/8,10.0.0.1/8",
+        "--max-connections=0",
     ],
 )
 def test_a_setting_that_cannot_work_is_named_before_anything_starts(

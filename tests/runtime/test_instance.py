@@ -1,5 +1,6 @@
 """`fairlead run DIR` for real: both halves, a Gateway on loopback, a Pod that is a thread of the test."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -234,6 +235,53 @@ def test_a_directory_is_served_followed_and_stopped(instance: Instance, pods: li
     assert instance.stop() == 0
     assert list((instance.folder / "run/fairlead").glob("*.sock")) == []
     assert instance.run("get", "gateways").returncode == 1
+
+
+def test_at_the_limit_of_connections_the_admin_api_and_health_answer(tmp_path: Path, pods: list[Pod]) -> None:
+    limited = Instance(tmp_path)
+    limited.env |= {
+        "FAIRLEAD_MAX_CONNECTIONS": "6",
+        "FAIRLEAD_MAX_CONNECTIONS_PER_LISTENER": "5",
+        "FAIRLEAD_HEALTH_ADDRESS": "127.0.0.1:0",
+    }
+    limited.endpoints(pods[0])
+    try:
+        limited.start()
+        address = limited.address()
+        limited.until(lambda: limited.ask(address) == (200, "one"))
+        with contextlib.ExitStack() as open_ones:
+            held = []
+
+            def hold() -> bool:
+                connection = http.client.HTTPConnection(address, 8080, timeout=5)
+                try:
+                    connection.request("GET", "/", headers={"Host": HOST})
+                    answered = connection.getresponse().read() == b"one"
+                except OSError:
+                    connection.close()
+                    return False
+                open_ones.callback(connection.close)
+                held.append(connection)
+                return answered
+
+            # The connections of the questions before may still be on their way out.
+            for _ in range(5):
+                limited.until(hold)
+            assert limited.ask(address)[0] == 0, "refused at once"
+            health = json.loads(next(limited.folder.glob("run/fairlead/*.ready.json")).read_bytes())["health"]
+            host, _, port = health.rpartition(":")
+            for path in ("/livez", "/readyz"):
+                asked = http.client.HTTPConnection(host, int(port), timeout=5)
+                open_ones.callback(asked.close)
+                asked.request("GET", path)
+                assert asked.getresponse().status == 200
+            assert limited.get("gateways", "edge").returncode == 0
+            for connection in held:
+                connection.request("GET", "/", headers={"Host": HOST})
+                assert connection.getresponse().read() == b"one"
+        limited.until(lambda: limited.ask(address) == (200, "one"))
+    finally:
+        limited.kill()
 
 
 def test_the_halves_die_alone(instance: Instance) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from cyclopts import Parameter
 
-from fairlead.runtime.instance import Settings, run_controller, run_instance, run_proxy
+from fairlead.runtime.instance import ForwardedPolicy, Settings, run_controller, run_instance, run_proxy
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -80,6 +80,19 @@ class ForProxy:
         Seconds after SIGTERM in which connections are still accepted.
     drain_deadline
         Seconds after SIGTERM until the proxy exits whatever is still open.
+    forwarded
+        X-Forwarded-For of a client that is not a trusted proxy: overwrite, or append to it. Whatever else such a
+        client says about itself (X-Forwarded-*, Forwarded, X-Real-IP, X-Envoy-*) is deleted.
+    trusted_proxies
+        CIDRs, with commas between them, of proxies in front of this one: their X-Forwarded-* are kept, and
+        X-Forwarded-For is appended to.
+    max_connections
+        Client connections; else as many as the process has descriptors for, at most 100,000. One more is refused at
+        once.
+    max_connections_per_listener
+        Client connections to one address and port.
+    max_request_body
+        Bytes of a request's body; a larger one is refused with 413. Else no limit.
     """
 
     workers: int | None = None
@@ -87,6 +100,11 @@ class ForProxy:
     access_log: bool = True
     drain_grace: int = 5
     drain_deadline: int = 30
+    forwarded: ForwardedPolicy = "overwrite"
+    trusted_proxies: str = ""
+    max_connections: int | None = None
+    max_connections_per_listener: int | None = None
+    max_request_body: int | None = None
 
 
 _COMMON, _CONTROLLER, _PROXY = Common(), ForController(), ForProxy()
@@ -150,4 +168,9 @@ def _settings(directory: Path | None, common: Common, controller: ForController,
         access_log=proxy.access_log,
         drain_grace_s=proxy.drain_grace,
         drain_deadline_s=proxy.drain_deadline,
+        forwarded=proxy.forwarded,
+        trusted_proxies=tuple(text.strip() for text in proxy.trusted_proxies.split(",") if text.strip()),
+        max_connections=proxy.max_connections,
+        max_connections_per_listener=proxy.max_connections_per_listener,
+        max_request_body=proxy.max_request_body,
     )

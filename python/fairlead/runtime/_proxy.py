@@ -5,7 +5,7 @@ import sys
 import msgspec
 
 from fairlead.runtime._paths import InstancePaths
-from fairlead.runtime._settings import Settings, to_json
+from fairlead.runtime._settings import ForwardedPolicy, Settings, to_json
 
 
 class DrainConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,6 +13,21 @@ class DrainConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     grace_s: int
     deadline_s: int
+
+
+class ForwardedConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is believed of `X-Forwarded-*` that a peer sends."""
+
+    policy: ForwardedPolicy = "overwrite"
+    trusted: tuple[str, ...] = ()
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is above a limit is refused and counted; None leaves the proxy's own."""
+
+    connections: int | None = None
+    connections_per_bind: int | None = None
+    request_body_bytes: int | None = None
 
 
 class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,6 +40,8 @@ class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ready_file: str
     access_log: bool
     drain: DrainConfig
+    forwarded: ForwardedConfig
+    limits: LimitsConfig
     workers: int | None = None
 
 
@@ -39,6 +56,12 @@ def proxy_config(settings: Settings, paths: InstancePaths) -> ProxyConfig:
         access_log=settings.access_log,
         workers=settings.workers,
         drain=DrainConfig(grace_s=settings.drain_grace_s, deadline_s=settings.drain_deadline_s),
+        forwarded=ForwardedConfig(policy=settings.forwarded, trusted=settings.trusted_proxies),
+        limits=LimitsConfig(
+            connections=settings.max_connections,
+            connections_per_bind=settings.max_connections_per_listener,
+            request_body_bytes=settings.max_request_body,
+        ),
     )
 
 

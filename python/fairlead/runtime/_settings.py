@@ -1,8 +1,12 @@
 """How an instance is set up: one Struct for both halves and their supervisor."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+
+ForwardedPolicy = Literal["overwrite", "append"]
+"""What becomes of `X-Forwarded-For` from a peer that is not trusted; what else it says of a client is deleted."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,6 +33,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     log_level: str = "info"
     drain_grace_s: int = 5
     drain_deadline_s: int = 30
+    forwarded: ForwardedPolicy = "overwrite"
+    trusted_proxies: tuple[str, ...] = ()
+    """CIDRs of proxies in front of this one, which are believed."""
+    max_connections: int | None = None
+    """Client connections; absent: as many as the process has descriptors for, at most 100,000."""
+    max_connections_per_listener: int | None = None
+    """Client connections to one address and port, which several Listeners may share."""
+    max_request_body: int | None = None
+    """Bytes of a request's body; absent: no limit."""
 
     @property
     def source(self) -> str:

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 
 import msgspec
 
@@ -17,11 +17,15 @@ from fairlead.runtime._identity import new_identity
 from fairlead.runtime._lock import PROXY, InstanceLock, InstanceRunningError, acquire
 from fairlead.runtime._paths import InstancePaths, PathError, instance_paths, runtime_dirs
 from fairlead.runtime._proxy import controller_command, proxy_command
-from fairlead.runtime._settings import Settings
+from fairlead.runtime._settings import ForwardedPolicy, Settings
 
 __all__ = [
     "DirectoryMissingError",
+<<<<<<< ours
     "HealthAddressError",
+=======
+    "ForwardedPolicy",
+>>>>>>> theirs
     "InstancePaths",
     "InstanceRunningError",
     "InvalidSettingError",
@@ -36,6 +40,10 @@ __all__ = [
 
 _MAX_PORT = 65535
 _MAX_WORKERS = 256
+_MAX_CONNECTIONS = 2**32 - 1
+_MAX_BYTES = 2**63 - 1
+_MAX_TRUSTED = 256
+"""Networks of --trusted-proxies: each request looks at all of them."""
 
 Execute = Callable[[str, list[str]], object]
 
@@ -95,6 +103,35 @@ def check(settings: Settings) -> None:
         raise InvalidSettingError(f"--workers: {settings.workers} is not within 1 and {_MAX_WORKERS}")
     if not 0 <= settings.drain_grace_s <= settings.drain_deadline_s:
         raise InvalidSettingError("--drain-grace must be at least 0 and at most --drain-deadline")
+    _check_trusted(settings.trusted_proxies)
+    for option, value, most in (
+        ("--max-connections", settings.max_connections, _MAX_CONNECTIONS),
+        ("--max-connections-per-listener", settings.max_connections_per_listener, _MAX_CONNECTIONS),
+        ("--max-request-body", settings.max_request_body, _MAX_BYTES),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise InvalidSettingError(f"{option}: {value} is not within 1 and {most}")
+
+
+def _check_trusted(networks: tuple[str, ...]) -> None:
+    """Finds what the proxy would not read, or would read as something else. Raises InvalidSettingError."""
+    hint = "write it like 10.0.0.0/8,192.0.2.7"
+    if len(networks) > _MAX_TRUSTED:
+        raise InvalidSettingError(f"--trusted-proxies: {len(networks)} networks, at most {_MAX_TRUSTED}")
+    for text in networks:
+        _, slash, prefix = text.partition("/")
+        try:
+            network = ip_network(text)
+            # A netmask in place of a prefix, and a zone, are not CIDR notation.
+            plain = "%" not in text and (not slash or prefix.isdecimal())
+        except ValueError as error:
+            raise InvalidSettingError(f"--trusted-proxies: {error}", hint=hint) from None
+        if not plain:
+            raise InvalidSettingError(f"--trusted-proxies: {text!r} is not in CIDR notation", hint=hint)
+        if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
+            raise InvalidSettingError(
+                f"--trusted-proxies: {text} is IPv4 inside IPv6", hint="write it as IPv4"
+            )
 
 
 def check_health_address(settings: Settings) -> None:
