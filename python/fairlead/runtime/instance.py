@@ -21,11 +21,8 @@ from fairlead.runtime._settings import ForwardedPolicy, Settings
 
 __all__ = [
     "DirectoryMissingError",
-<<<<<<< ours
-    "HealthAddressError",
-=======
     "ForwardedPolicy",
->>>>>>> theirs
+    "HealthAddressError",
     "InstancePaths",
     "InstanceRunningError",
     "InvalidSettingError",
