@@ -12,25 +12,25 @@
 //!    starves light Endpoints.
 //! 4. An excluded Endpoint is never picked. An Endpoint that is passed over after failed dials is picked
 //!    only as a probe, or when there is nobody else: the last one is never given up.
-//! 5. Where a worker uses a [`subset()`], all workers together still give each Endpoint its share.
+//! 5. Where a worker uses a part of the Endpoints ([`parts()`]), all workers together still give each its share.
 
 mod budget;
 mod census;
 mod draw;
 mod load;
+mod parts;
 mod picker;
 mod rng;
 mod stats;
-mod subset;
 mod targets;
 mod time;
 mod turns;
 
 pub use budget::RepeatBudget;
 pub use load::{Dialable, EndpointLoad, Failure, InFlight, Permit};
+pub use parts::{MIN_CONNECTIONS, MIN_ENDPOINTS, Member, Parts, parts};
 pub use picker::{Balancer, EndpointView, Pick, Policy, Reason, SlowStart, Tier};
 pub use rng::{Rng, SplitMix64};
 pub use stats::{HISTOGRAM_BUCKETS, Histogram, StatusClass, Totals};
-pub use subset::{MIN_CONNECTIONS, MIN_ENDPOINTS, Member, subset};
 pub use targets::WeightedTargets;
 pub use time::Micros;

@@ -8,14 +8,15 @@
 //!    what the copies cost, so what has not changed is shared with the version before.
 //! 3. What is invalid was refused before it came here.
 
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use fairlead_balance::{EndpointView, Micros, Policy};
+use fairlead_balance::{EndpointView, Micros, Policy, parts};
 use fairlead_snapshot::{Backend, Endpoint, Endpoints, Key, Kind, LoadBalancer, Reason, Refusal};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::held::{Body, Content, Saved, Version};
 use super::registry::{Counts, Registry};
@@ -39,6 +40,8 @@ struct HeldEndpoints {
     members: Vec<Arc<Member>>,
     /// Of each member.
     views: Vec<EndpointView>,
+    /// Hashes of the members' ids, the same in all processes.
+    identities: Vec<u64>,
     /// Of each member, as of the last transaction; absent where one came or went since.
     states: Option<Arc<[Arc<EndpointState>]>>,
 }
@@ -46,7 +49,8 @@ struct HeldEndpoints {
 impl HeldEndpoints {
     fn new(version: Version, members: Vec<Arc<Member>>) -> Self {
         let views = members.iter().map(|member| view(member)).collect();
-        Self { hash: version.hash, body: Some(version.body), members, views, states: None }
+        let identities = members.iter().map(|member| identity(member)).collect();
+        Self { hash: version.hash, body: Some(version.body), members, views, identities, states: None }
     }
 
     /// Puts a member in its place; gives the one that was there.
@@ -63,6 +67,7 @@ impl HeldEndpoints {
             }
             Err(at) => {
                 self.views.insert(at, view(&member));
+                self.identities.insert(at, identity(&member));
                 self.members.insert(at, member);
                 self.states = None;
                 None
@@ -73,6 +78,7 @@ impl HeldEndpoints {
     fn remove(&mut self, id: &str) -> Option<Arc<Member>> {
         let at = self.members.binary_search_by(|member| (*member.endpoint.id).cmp(id)).ok()?;
         self.views.remove(at);
+        self.identities.remove(at);
         self.states = None;
         Some(self.members.remove(at))
     }
@@ -111,6 +117,7 @@ pub(super) struct Backends {
     numbers: Numbers,
     registry: Registry,
     dirty: FxHashSet<Arc<str>>,
+    workers: usize,
 }
 
 impl Backends {
@@ -120,6 +127,7 @@ impl Backends {
             numbers: Numbers::default(),
             registry: Registry::new(workers),
             dirty: FxHashSet::default(),
+            workers,
         }
     }
 
@@ -219,7 +227,7 @@ impl Backends {
                 continue;
             }
             entry.version += 1;
-            changes.states.push((entry.slot, state(&name, entry)));
+            changes.states.push((entry.slot, state(&name, entry, self.workers)));
         }
         changes
     }
@@ -312,11 +320,14 @@ fn member(registry: &mut Registry, endpoint: Endpoint, now: Micros) -> Arc<Membe
     Arc::new(Member { endpoint, state })
 }
 
-fn state(name: &Arc<str>, entry: &mut Entry) -> Option<Arc<BackendState>> {
+fn state(name: &Arc<str>, entry: &mut Entry, workers: usize) -> Option<Arc<BackendState>> {
     let (_, backend) = entry.backend.as_ref()?;
-    let (endpoints, views) = match &mut entry.endpoints {
-        Some(held) => (held.states(), Arc::from(held.views.as_slice())),
-        None => (Arc::from([]), Arc::from([])),
+    let (endpoints, views, parts) = match &mut entry.endpoints {
+        Some(held) => {
+            let parts = parts(&held.views, &held.identities, workers);
+            (held.states(), Arc::from(held.views.as_slice()), parts)
+        }
+        None => (Arc::from([]), Arc::from([]), None),
     };
     Some(Arc::new(BackendState {
         slot: entry.slot,
@@ -333,7 +344,12 @@ fn state(name: &Arc<str>, entry: &mut Entry) -> Option<Arc<BackendState>> {
         overflows: Arc::clone(&entry.overflows),
         endpoints,
         views,
+        parts,
     }))
+}
+
+fn identity(member: &Member) -> u64 {
+    FxBuildHasher.hash_one(&*member.endpoint.id)
 }
 
 /// What pickers see of an endpoint.

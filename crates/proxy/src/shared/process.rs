@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use fairlead_balance::{Micros, Rng, SplitMix64};
+use fairlead_balance::Micros;
 
 use super::admission::Admission;
 use super::control_stats::ControlStats;
@@ -66,19 +66,8 @@ pub struct Shared {
     pub health_bell: Bell,
     /// Client connections of all workers, for the limits.
     pub admission: Admission,
-    /// Where the workers' subsets of large Backends begin: of this process, so that replicas differ.
-    pub subset_phase: u64,
     phase: AtomicU8,
     deadline: AtomicU64,
-}
-
-/// A number that is another one in each process.
-fn random() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    SplitMix64::new(
-        u64::from(since.subsec_nanos()) << 32 ^ since.as_secs() ^ u64::from(std::process::id()) << 20,
-    )
-    .next_u64()
 }
 
 impl Shared {
@@ -96,7 +85,6 @@ impl Shared {
             control: ControlStats::default(),
             control_bell,
             health_bell: Bell::default(),
-            subset_phase: random(),
             phase: AtomicU8::new(Phase::Running as u8),
             deadline: AtomicU64::new(u64::MAX),
         })

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use fairlead_balance::{EndpointView, Policy, StatusClass};
+use fairlead_balance::{EndpointView, Parts, Policy, StatusClass};
 use fairlead_route::Table;
 use fairlead_snapshot::{Position, TargetError};
 use rustc_hash::FxHashMap;
@@ -140,6 +140,8 @@ pub struct BackendState {
     pub endpoints: Arc<[Arc<EndpointState>]>,
     /// What pickers read of each member, by the same index.
     pub views: Arc<[EndpointView]>,
+    /// The members that each worker uses; absent: all use all.
+    pub parts: Option<Parts>,
 }
 
 /// What the series of a Route's Rule on a Listener are called.

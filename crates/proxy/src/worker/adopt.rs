@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use fairlead_balance::{Micros, Pick, Reason, Rng, WeightedTargets};
 
-use super::balancing::{Balancing, Place};
+use super::balancing::Balancing;
 use super::room::{Lack, Passed};
 use super::{Choosing, Worker};
 use crate::conn::state::{Conn, Role};
@@ -131,11 +131,9 @@ impl Worker {
         if self.balancers.len() <= index {
             self.balancers.resize_with(index + 1, || None);
         }
-        let (now, rng, pools) = (self.now, &mut self.rng, &self.pools);
-        let place =
-            Place { worker: self.index, workers: self.shared.workers.len(), phase: self.shared.subset_phase };
+        let (worker, now, rng, pools) = (self.index, self.now, &mut self.rng, &self.pools);
         let balancing =
-            self.balancers[index].get_or_insert_with(|| Balancing::new(state, place, now, &mut *rng));
+            self.balancers[index].get_or_insert_with(|| Balancing::new(state, worker, now, &mut *rng));
         let lack = Lack { limit, pools, room: &self.room, now, passed: Cell::default() };
         let excluded = |at: usize| exclude.contains(&endpoints[at].slot) || lack.at(&endpoints[at]);
         let warm = |at: usize| pools.is_warm(endpoints[at].slot);

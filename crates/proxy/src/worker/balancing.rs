@@ -1,43 +1,34 @@
-//! A Backend's balancer in one worker: over all of its Endpoints, or over the worker's subset of a large one.
+//! A Backend's balancer in one worker: over all of its Endpoints, or over the worker's part of a large one.
 //!
 //! Laws:
-//! 1. An update keeps counters, averages and phase of what stays, in the subset too.
-//! 2. The subset is where to look first, never a border: where it has nobody without doubt left, because all were
+//! 1. An update keeps counters, averages and phase of what stays, in the part too.
+//! 2. The part is where to look first, never a border: where it has nobody without doubt left, because all were
 //!    tried or are passed over, the pick is made among all.
 
 use std::sync::Arc;
 
-use fairlead_balance::{Balancer, Dialable, EndpointView, Micros, Pick, Reason, Rng, subset};
+use fairlead_balance::{Balancer, Dialable, EndpointView, Member, Micros, Pick, Reason, Rng};
 use rustc_hash::FxHashSet;
 
 use crate::shared::BackendState;
-
-/// Which worker this is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) worker: usize,
-    pub(super) workers: usize,
-    /// See [`subset()`].
-    pub(super) phase: u64,
-}
 
 /// A Backend's balancer, and which Backend it is for.
 #[derive(Debug)]
 pub(super) struct Balancing {
     incarnation: u64,
-    place: Place,
+    worker: usize,
     balancer: Balancer,
     /// By the balancer's index the index in the Backend; absent: they are the same.
-    subset: Option<Box<[u32]>>,
-    /// Over all, while the subset has nobody.
+    part: Option<Box<[u32]>>,
+    /// Over all, while the part has nobody.
     whole: Option<Balancer>,
 }
 
 impl Balancing {
-    pub(super) fn new(state: &BackendState, place: Place, now: Micros, rng: &mut impl Rng) -> Self {
-        let (views, subset) = views(state, place);
+    pub(super) fn new(state: &BackendState, worker: usize, now: Micros, rng: &mut impl Rng) -> Self {
+        let (views, part) = views(state, worker);
         let balancer = Balancer::new(state.policy, None, views, now, rng);
-        Self { incarnation: state.incarnation, place, balancer, subset, whole: None }
+        Self { incarnation: state.incarnation, worker, balancer, part, whole: None }
     }
 
     pub(super) fn incarnation(&self) -> u64 {
@@ -45,17 +36,17 @@ impl Balancing {
     }
 
     /// Takes over another version of the Backend. Gives the indices of Endpoints that the Backend still has, and this
-    /// worker's subset has no more.
+    /// worker's part has no more.
     pub(super) fn update(&mut self, state: &BackendState, now: Micros, rng: &mut impl Rng) -> Vec<u32> {
-        let (views, subset) = views(state, self.place);
+        let (views, part) = views(state, self.worker);
         let before = Arc::clone(self.balancer.views());
         self.balancer.update(state.policy, None, views, now, rng);
-        self.subset = subset;
+        self.part = part;
         self.whole = None;
-        let Some(subset) = &self.subset else { return Vec::new() };
+        let Some(part) = &self.part else { return Vec::new() };
         let record = |view: &EndpointView| Arc::as_ptr(&view.load).addr();
         let mut left: FxHashSet<usize> = before.iter().map(record).collect();
-        for index in subset {
+        for index in part {
             left.remove(&record(&state.views[*index as usize]));
         }
         if left.is_empty() {
@@ -77,7 +68,7 @@ impl Balancing {
         warm: &dyn Fn(usize) -> bool,
     ) -> Option<Pick> {
         let doubtful = |at: usize| excluded(at) || state.views[at].load.dialable(now) != Dialable::Yes;
-        let Some(members) = &self.subset else {
+        let Some(members) = &self.part else {
             let sure = if again { self.balancer.pick(now, rng, &doubtful, warm) } else { None };
             return sure.or_else(|| self.balancer.pick(now, rng, excluded, warm));
         };
@@ -98,11 +89,11 @@ impl Balancing {
 }
 
 /// What this worker's balancer sees of a Backend.
-fn views(state: &BackendState, place: Place) -> (Arc<[EndpointView]>, Option<Box<[u32]>>) {
-    let Some(members) = subset(&state.views, place.worker, place.workers, place.phase) else {
+fn views(state: &BackendState, worker: usize) -> (Arc<[EndpointView]>, Option<Box<[u32]>>) {
+    let Some(members) = state.parts.as_ref().map(|parts| &parts[worker]) else {
         return (Arc::clone(&state.views), None);
     };
-    let view = |member: &fairlead_balance::Member| EndpointView {
+    let view = |member: &Member| EndpointView {
         weight: member.weight,
         ..state.views[member.index as usize].clone()
     };
@@ -111,14 +102,22 @@ fn views(state: &BackendState, place: Place) -> (Arc<[EndpointView]>, Option<Box
 
 #[cfg(test)]
 mod tests {
-    use fairlead_balance::{EndpointLoad, Policy, SplitMix64};
+    use fairlead_balance::{EndpointLoad, Policy, SplitMix64, parts};
 
     use super::*;
     use crate::shared::BackendSlot;
 
     const NOW: Micros = Micros(1_000_000);
 
+    const WORKERS: usize = 4;
+
+    /// When an Endpoint was first seen is its identity here.
+    fn identity(view: &EndpointView) -> u64 {
+        view.load.since().0
+    }
+
     fn state(views: Vec<EndpointView>) -> BackendState {
+        let identities: Vec<u64> = views.iter().map(identity).collect();
         BackendState {
             slot: BackendSlot(0),
             incarnation: 1,
@@ -130,23 +129,38 @@ mod tests {
             retry_attempts: 1,
             overflows: Arc::default(),
             endpoints: Arc::from([]),
+            parts: parts(&views, &identities, WORKERS),
             views: views.into(),
         }
     }
 
+    fn endpoint(identity: u64) -> EndpointView {
+        let load = Arc::new(EndpointLoad::new(Micros(identity), WORKERS));
+        EndpointView { load, weight: 1, ready: true, fallback: false }
+    }
+
     fn large() -> BackendState {
-        let view = |_| EndpointView {
-            load: Arc::new(EndpointLoad::new(NOW, 4)),
-            weight: 1,
-            ready: true,
-            fallback: false,
-        };
-        state((0..256).map(view).collect())
+        state((0..256).map(endpoint).collect())
     }
 
     fn balancing(state: &BackendState, worker: usize) -> (Balancing, SplitMix64) {
         let mut rng = SplitMix64::new(worker as u64);
-        (Balancing::new(state, Place { worker, workers: 4, phase: 99 }, NOW, &mut rng), rng)
+        (Balancing::new(state, worker, NOW, &mut rng), rng)
+    }
+
+    fn part(state: &BackendState, worker: usize) -> FxHashSet<u64> {
+        let part = &state.parts.as_ref().unwrap()[worker];
+        part.iter().map(|member| identity(&state.views[member.index as usize])).collect()
+    }
+
+    /// Who takes the next turns.
+    fn picks(
+        balancing: &mut Balancing,
+        state: &BackendState,
+        rng: &mut SplitMix64,
+        count: usize,
+    ) -> FxHashSet<u64> {
+        (0..count).map(|_| identity(&state.views[pick(balancing, state, rng)])).collect()
     }
 
     fn pick(balancing: &mut Balancing, state: &BackendState, rng: &mut SplitMix64) -> usize {
@@ -157,57 +171,54 @@ mod tests {
     fn each_worker_has_a_part_and_all_together_have_all() {
         let state = large();
         let mut seen = FxHashSet::default();
-        for worker in 0..4 {
+        for worker in 0..WORKERS {
             let (mut balancing, mut rng) = balancing(&state, worker);
-            let own: FxHashSet<usize> = (0..64).map(|_| pick(&mut balancing, &state, &mut rng)).collect();
-            assert_eq!(own.len(), 64, "one turn each");
-            assert!((0..64).all(|_| own.contains(&pick(&mut balancing, &state, &mut rng))));
+            let own = part(&state, worker);
+            assert!(own.len() < 80, "{}", own.len());
+            assert_eq!(picks(&mut balancing, &state, &mut rng, own.len()), own, "one turn each");
+            assert_eq!(picks(&mut balancing, &state, &mut rng, own.len()), own);
             seen.extend(own);
         }
         assert_eq!(seen.len(), 256);
     }
 
     #[test]
-    fn a_subset_that_is_passed_over_or_tried_gives_way_to_all() {
+    fn a_part_that_is_passed_over_or_tried_gives_way_to_all() {
         let state = large();
         let (mut balancing, mut rng) = balancing(&state, 0);
-        let own: FxHashSet<usize> = (0..64).map(|_| pick(&mut balancing, &state, &mut rng)).collect();
-        let exclude = |at: usize| own.contains(&at);
+        let own = part(&state, 0);
+        let exclude = |at: usize| own.contains(&identity(&state.views[at]));
         let other = balancing.pick(&state, NOW, &mut rng, true, &exclude, &|_| false).unwrap();
-        assert!(!own.contains(&other.index), "all of the own ones were tried");
-        for index in &own {
-            state.views[*index].load.suspected(NOW);
-            state.views[*index].load.suspected(NOW);
+        assert!(!exclude(other.index), "all of the own ones were tried");
+        for view in state.views.iter().filter(|view| own.contains(&identity(view))) {
+            view.load.suspected(NOW);
+            view.load.suspected(NOW);
         }
-        for _ in 0..100 {
-            assert!(!own.contains(&pick(&mut balancing, &state, &mut rng)));
-        }
+        assert!(picks(&mut balancing, &state, &mut rng, 100).is_disjoint(&own));
         let none = balancing.pick(&state, NOW, &mut rng, false, &|_| true, &|_| false);
         assert_eq!(none, None);
     }
 
     #[test]
-    fn an_update_tells_who_left_the_subset_and_is_still_there() {
+    fn an_update_tells_who_left_the_part_and_is_still_there() {
         let before = large();
         let (mut balancing, mut rng) = balancing(&before, 0);
-        let own: FxHashSet<usize> = (0..64).map(|_| pick(&mut balancing, &before, &mut rng)).collect();
-        let record = |view: &EndpointView| Arc::as_ptr(&view.load).addr();
-        let held: FxHashSet<usize> = own.iter().map(|index| record(&before.views[*index])).collect();
-        // A quarter goes: the cuts move.
-        let after = state(before.views.iter().skip(64).cloned().collect());
+        let held = part(&before, 0);
+        // All others are replaced. Some that come rank this worker higher than some that it has.
+        let stay = before.views.iter().filter(|view| held.contains(&identity(view))).cloned();
+        let after = state(stay.chain((held.len() as u64..256).map(|new| endpoint(1_000 + new))).collect());
         let left = balancing.update(&after, NOW, &mut rng);
-        let now_own: FxHashSet<usize> =
-            (0..96).map(|_| record(&after.views[pick(&mut balancing, &after, &mut rng)])).collect();
-        assert_eq!(now_own.len(), 96, "192 endpoints twice over 4 workers");
+        let own = part(&after, 0);
+        assert!(picks(&mut balancing, &after, &mut rng, 1_000).is_subset(&own));
         let expected: Vec<u32> = (0u32..)
             .zip(after.views.iter())
-            .filter(|(_, view)| held.contains(&record(view)) && !now_own.contains(&record(view)))
+            .filter(|(_, view)| held.contains(&identity(view)) && !own.contains(&identity(view)))
             .map(|(index, _)| index)
             .collect();
         assert_eq!(left, expected);
+        assert!(!left.is_empty());
         let few = state(before.views.iter().take(10).cloned().collect());
         assert!(balancing.update(&few, NOW, &mut rng).is_empty());
-        let all: FxHashSet<usize> = (0..10).map(|_| pick(&mut balancing, &few, &mut rng)).collect();
-        assert_eq!(all.len(), 10);
+        assert_eq!(picks(&mut balancing, &few, &mut rng, 10).len(), 10);
     }
 }

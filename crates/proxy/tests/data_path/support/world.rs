@@ -191,6 +191,7 @@ impl Proxy {
                 max_connections_per_endpoint: self.limit.and_then(NonZeroU32::new),
                 retry_attempts: self.retry_attempts,
                 overflows: Arc::clone(&self.overflows),
+                parts: None,
                 endpoints: members.to_vec().into(),
                 views: members.iter().map(view).collect(),
             };
