@@ -84,8 +84,8 @@ def peer(name: str) -> Path | None:
 
 def debian(program: str, package: str) -> Path | None:
     """The machine's program; installed from Debian's package where that is possible. None where it is not."""
-    if found := shutil.which(program, path=_SYSTEM_PATH):
-        return Path(found)
+    if found := installed(program):
+        return found
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return None
     install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package]
@@ -95,6 +95,11 @@ def debian(program: str, package: str) -> Path | None:
     )
     if done.returncode != 0:
         print(f"{package}: {done.stderr.strip()[-300:]}", file=sys.stderr)
+    return installed(program)
+
+
+def installed(program: str) -> Path | None:
+    """The machine's program, if it has one."""
     found = shutil.which(program, path=_SYSTEM_PATH)
     return Path(found) if found else None
 

@@ -5,14 +5,13 @@ real proxy with one worker; their difference is what requests alone cost.
 """
 
 import shutil
-import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
-from bench import build, callgrind, cost
+from bench import callgrind, cost
 from bench.generator import Load
 from bench.proxies import BareFairlead
 
@@ -24,37 +23,32 @@ INSTRUCTIONS_MAX = 13_000
 IDLE_BYTES_MAX = 300
 
 
-@pytest.fixture(scope="module")
-def load() -> Load:
-    return Load(build.load_generator())
+Started = Callable[[list[str]], AbstractContextManager[BareFairlead]]
 
 
-@pytest.fixture(scope="module")
-def program() -> Path:
-    return build.bare_proxy()
+@pytest.fixture
+def proxy_behind(
+    load: Load, program: Path, free_ports: Callable[[int], list[int]], tmp_path: Path
+) -> Started:
+    """Starts a proxy, behind these words, in front of a backend."""
+
+    @contextmanager
+    def start(prefix: list[str]) -> Iterator[BareFairlead]:
+        port, *backends = free_ports(5)
+        servers = [("127.0.0.1", each) for each in backends]
+        with load.backend("127.0.0.1", backends):
+            proxy = BareFairlead(program, tmp_path, port, servers, prefix)
+            try:
+                proxy.start()
+                yield proxy
+            finally:
+                proxy.stop()
+
+    return start
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
-
-
-@contextmanager
-def proxy_before(load: Load, folder: Path, program: Path, prefix: list[str]) -> Iterator[BareFairlead]:
-    port, *backends = free_ports(5)
-    servers = [("127.0.0.1", each) for each in backends]
-    with load.backend("127.0.0.1", backends):
-        proxy = BareFairlead(program, folder, port, servers, prefix)
-        try:
-            proxy.start()
-            yield proxy
-        finally:
-            proxy.stop()
-
-
-def test_a_request_takes_two_reads_and_two_writes(load: Load, program: Path, tmp_path: Path) -> None:
-    with proxy_before(load, tmp_path, program, []) as proxy:
+def test_a_request_takes_two_reads_and_two_writes(load: Load, proxy_behind: Started) -> None:
+    with proxy_behind([]) as proxy:
         calls = cost.system_calls(proxy, load)
     if calls is None:
         pytest.skip("strace is missing or may not trace here")
@@ -62,14 +56,14 @@ def test_a_request_takes_two_reads_and_two_writes(load: Load, program: Path, tmp
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is missing")
-def test_a_request_takes_few_instructions(load: Load, program: Path, tmp_path: Path) -> None:
-    with proxy_before(load, tmp_path, program, callgrind.prefix(tmp_path)) as proxy:
+def test_a_request_takes_few_instructions(load: Load, proxy_behind: Started, tmp_path: Path) -> None:
+    with proxy_behind(callgrind.prefix(tmp_path)) as proxy:
         found = callgrind.count(proxy, load, tmp_path)
     assert found.instructions <= INSTRUCTIONS_MAX
 
 
-def test_an_idle_connection_holds_no_buffer(load: Load, program: Path, tmp_path: Path) -> None:
+def test_an_idle_connection_holds_no_buffer(load: Load, proxy_behind: Started) -> None:
     connections = min(cost.CONNECTIONS, cost.allow_files() - 100)
-    with proxy_before(load, tmp_path, program, []) as proxy:
+    with proxy_behind([]) as proxy:
         count = cost.idle_connection_bytes(proxy, load, connections)
     assert count <= IDLE_BYTES_MAX
