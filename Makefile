@@ -63,7 +63,7 @@ $(STAMPS)/deps: $(VENV)/bin/uv requirements/dev.txt
 
 # `fast` is optimised and quick to rebuild; `pip install .` builds the release profile.
 $(STAMPS)/core: $(STAMPS)/deps $(RUST_SOURCES)
-	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust 1.88 or newer"; exit 1; }
+	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust 1.89 or newer"; exit 1; }
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin develop --quiet --uv --profile fast
 	@touch $@
 

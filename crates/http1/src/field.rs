@@ -1,16 +1,14 @@
-//! Classifies a head's fields and draws from them all that decides framing and persistence.
+//! Reads a head's fields and draws from them all that decides framing and persistence.
 //!
 //! Laws:
 //! 1. Each framing field occurs once and has one reading (RFC 9112 §6): what could be read in two ways is refused.
 //! 2. Connection can name any end-to-end field away, but no field that frames, routes, or tells about the client
 //!    (RFC 9110 §7.6.1).
 
-use httparse::Header;
-use memchr::memchr;
-
+use crate::classify::{classify, is_lookalike};
 use crate::head::{Field, FieldKind, HeadStorage, Span, Version};
 use crate::scan::Role;
-use crate::{Reason, table};
+use crate::{Reason, lanes, table};
 
 /// More connection options than any client has use for; it bounds the work of matching them with fields.
 const MAX_OPTIONS: usize = 32;
@@ -48,79 +46,75 @@ impl Facts {
             Version::Http10 => self.keep_alive && !self.close,
         }
     }
-}
 
-/// Fills `storage` with the fields that httparse found in the head `buf`.
-pub(crate) fn digest(
-    buf: &[u8],
-    headers: &[Header<'_>],
-    storage: &mut HeadStorage,
-    role: Role,
-    version: Version,
-) -> Result<Facts, Reason> {
-    let mut facts = Facts::default();
-    storage.fields.clear();
-    // Underscores are few, so they are looked up in the whole head rather than in each name.
-    let underscore_from = |at: usize| match role {
-        Role::Request => memchr(b'_', &buf[at..]).map_or(buf.len(), |found| at + found),
-        Role::Response => buf.len(),
-    };
-    let mut underscore = underscore_from(0);
-    for header in headers {
-        let (name, value) = (span(buf, header.name.as_bytes()), span(buf, header.value));
-        let start = name.start as usize;
-        // The one thing about line ends that httparse lets pass: LF alone. Here it would end the line before.
-        if !matches!(&buf[..start], [.., b'\r', b'\n']) {
-            return Err(Reason::BareLf);
-        }
-        if underscore < start {
-            underscore = underscore_from(start);
-        }
-        if underscore < name.end as usize {
-            return Err(Reason::UnderscoreInFieldName);
-        }
-        let kind = classify(header.name.as_bytes(), role);
+    /// Takes note of a field that is more than end-to-end.
+    fn note(&mut self, kind: FieldKind, span: Span, buf: &[u8], version: Version) -> Result<(), Reason> {
+        let value = span.of(buf);
         match kind {
             FieldKind::ContentLength => {
-                if facts.length.is_some() {
+                if self.length.is_some() {
                     return Err(Reason::DuplicateContentLength);
                 }
-                facts.length = Some(content_length(header.value)?);
+                self.length = Some(content_length(value)?);
             }
             FieldKind::TransferEncoding => {
-                if facts.chunked {
+                if self.chunked {
                     return Err(Reason::InvalidTransferEncoding);
                 }
-                transfer_encoding(header.value)?;
-                facts.chunked = true;
+                transfer_encoding(value)?;
+                self.chunked = true;
             }
-            FieldKind::Connection => connection(header.value, &mut facts)?,
+            FieldKind::Connection => connection(value, self)?,
             FieldKind::Upgrade => {
-                facts.upgrade_field |= !header.value.is_empty();
-                facts.h2c |= list(header.value).any(|item| item.eq_ignore_ascii_case(b"h2c"));
+                self.upgrade_field |= !value.is_empty();
+                self.h2c |= list(value).any(|item| item.eq_ignore_ascii_case(b"h2c"));
             }
             FieldKind::Host => {
-                if facts.host.is_some() {
+                if self.host.is_some() {
                     return Err(Reason::DuplicateHost);
                 }
-                facts.host = Some(value);
+                self.host = Some(span);
             }
             // HTTP/1.0 knows no expectations, so they are dropped unread (RFC 9110 §10.1.1).
             FieldKind::Expect if version == Version::Http11 => {
-                if facts.expect_continue || !header.value.eq_ignore_ascii_case(b"100-continue") {
+                if self.expect_continue || !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Reason::ExpectationFailed);
                 }
-                facts.expect_continue = true;
-            }
-            FieldKind::EndToEnd if role == Role::Request && is_lookalike(header.name.as_bytes()) => {
-                return Err(Reason::LookalikeFieldName);
+                self.expect_continue = true;
             }
             _ => {}
         }
-        storage.fields.push(Field { name, value, kind });
+        Ok(())
     }
-    if !buf.ends_with(b"\r\n\r\n") {
-        return Err(Reason::BareLf);
+}
+
+/// Reads the field lines of the head `buf` from `at` on into `storage`, at most `max` of them, up to the empty line
+/// that ends the head. Gives what they say together, and the head's length.
+pub(crate) fn read_fields(
+    buf: &[u8],
+    mut at: usize,
+    storage: &mut HeadStorage,
+    role: Role,
+    version: Version,
+    max: usize,
+) -> Result<(Facts, usize), Reason> {
+    let mut facts = Facts::default();
+    storage.fields.clear();
+    while !is_line_end(buf, at) {
+        if storage.fields.len() == max {
+            return Err(Reason::TooManyFields);
+        }
+        let name_end = name_end(buf, at, role)?;
+        let (value, line_end) = value(buf, name_end + 1)?;
+        let name = &buf[at..name_end];
+        let kind = classify(name, role);
+        if kind != FieldKind::EndToEnd {
+            facts.note(kind, value, buf, version)?;
+        } else if role == Role::Request && is_lookalike(name) {
+            return Err(Reason::LookalikeFieldName);
+        }
+        storage.fields.push(Field { name: Span::new(at, name_end), value, kind });
+        at = line_end + 2;
     }
     if facts.chunked && version == Version::Http10 {
         return Err(Reason::TransferEncodingInHttp10);
@@ -131,69 +125,49 @@ pub(crate) fn digest(
     if facts.names_fields {
         strip_named(buf, storage);
     }
-    Ok(facts)
+    Ok((facts, at + 2))
 }
 
-/// Where `part`, a slice of `buf`, lies in it. An empty part may lie anywhere.
-fn span(buf: &[u8], part: &[u8]) -> Span {
-    let start = (part.as_ptr() as usize).wrapping_sub(buf.as_ptr() as usize);
-    if part.is_empty() { Span::default() } else { Span::new(start, start + part.len()) }
+/// Whether CRLF stands at `at`; nothing else ends a line.
+pub(crate) fn is_line_end(buf: &[u8], at: usize) -> bool {
+    buf.get(at..).is_some_and(|rest| rest.starts_with(b"\r\n"))
 }
 
-fn classify(name: &[u8], role: Role) -> FieldKind {
-    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
-    let request = role == Role::Request;
-    let Some(first) = name.first() else { return FieldKind::EndToEnd };
-    // Length and initial leave at most two names to compare.
-    match (name.len(), first.to_ascii_lowercase()) {
-        (2, b't') if is(b"te") => FieldKind::HopByHop,
-        (4, b'h') if request && is(b"host") => FieldKind::Host,
-        (6, b'e') if request && is(b"expect") => FieldKind::Expect,
-        (7, b'u') if is(b"upgrade") => FieldKind::Upgrade,
-        (7, b't') if is(b"trailer") => FieldKind::Trailer,
-        (9, b'f') if request && is(b"forwarded") => FieldKind::Forwarding,
-        (9, b'x') if request && is(b"x-real-ip") => FieldKind::Forwarding,
-        (10, b'c') if is(b"connection") => FieldKind::Connection,
-        (10, b'k') if is(b"keep-alive") => FieldKind::HopByHop,
-        (14, b'c') if is(b"content-length") => FieldKind::ContentLength,
-        (14, b'h') if is(b"http2-settings") => FieldKind::HopByHop,
-        (15, b'x') if request && is(b"x-forwarded-for") => FieldKind::XForwardedFor,
-        (16, b'x') if request && is(b"x-forwarded-host") => FieldKind::XForwardedHost,
-        (16, b'p') if is(b"proxy-connection") => FieldKind::HopByHop,
-        (17, b't') if is(b"transfer-encoding") => FieldKind::TransferEncoding,
-        (17, b'x') if request && is(b"x-forwarded-proto") => FieldKind::XForwardedProto,
-        (18, b'p') if is(b"proxy-authenticate") => FieldKind::HopByHop,
-        (19, b'p') if is(b"proxy-authorization") => FieldKind::HopByHop,
-        (_, b'x') if request && is_forwarding(name) => FieldKind::Forwarding,
-        _ => FieldKind::EndToEnd,
+/// Where the name that begins at `start` ends, which is at its colon.
+fn name_end(buf: &[u8], start: usize, role: Role) -> Result<usize, Reason> {
+    let end = lanes::plain_name_end(buf, start);
+    if end > start && buf.get(end) == Some(&b':') { Ok(end) } else { odd_name_end(buf, start, role) }
+}
+
+/// The same for names with other characters in them, and for those that are none.
+#[cold]
+fn odd_name_end(buf: &[u8], start: usize, role: Role) -> Result<usize, Reason> {
+    let len = buf[start..].iter().take_while(|&&byte| table::is_token(byte)).count();
+    let end = start + len;
+    if len == 0 || buf.get(end) != Some(&b':') {
+        return Err(Reason::InvalidFieldName);
     }
-}
-
-fn is_forwarding(name: &[u8]) -> bool {
-    let begins =
-        |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    begins(b"x-forwarded-") || begins(b"x-envoy-")
-}
-
-/// Whether a name that is neither of the two could be taken for `content-length` or `transfer-encoding` all the same:
-/// at least as long, and its letters and digits spell that name or its beginning, whatever stands for the hyphen.
-/// Underscores have been refused before; here it is `Transfer--Encoding`, `~Content.Length`, `Content-Lengt!`.
-fn is_lookalike(name: &[u8]) -> bool {
-    const FRAMING: [(&[u8], &[u8]); 2] = [(b"content", b"length"), (b"transfer", b"encoding")];
-    // What nearly all names fail: long enough, and the first letter.
-    if name.len() < 14 || matches!(name[0] | 0x20, b'a'..=b'b' | b'd'..=b's' | b'u'..=b'z') {
-        return false;
+    if role == Role::Request && buf[start..end].contains(&b'_') {
+        return Err(Reason::UnderscoreInFieldName);
     }
-    FRAMING.iter().any(|&(first, second)| {
-        let spells = |hyphen: Option<usize>| {
-            let mut expected = first.iter().chain(second);
-            let spelt = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).enumerate();
-            let mut spelt = spelt.filter(|&(at, _)| Some(at) != hyphen).map(|(_, byte)| byte).peekable();
-            spelt.peek().is_some()
-                && spelt.all(|byte| expected.next().is_some_and(|known| byte.eq_ignore_ascii_case(known)))
-        };
-        name.len() > first.len() + second.len() && (spells(None) || spells(Some(first.len())))
-    })
+    Ok(end)
+}
+
+/// The value of the line whose colon is in front of `start`, without the blanks around it, and where the line ends.
+fn value(buf: &[u8], start: usize) -> Result<(Span, usize), Reason> {
+    let line_end = lanes::value_end(buf, start);
+    if !is_line_end(buf, line_end) {
+        return Err(Reason::ControlCharacter);
+    }
+    let is_blank = |at: usize| matches!(buf[at], b' ' | b'\t');
+    let (mut start, mut end) = (start, line_end);
+    while start < end && is_blank(start) {
+        start += 1;
+    }
+    while start < end && is_blank(end - 1) {
+        end -= 1;
+    }
+    Ok((Span::new(start, end), line_end))
 }
 
 /// `1*DIGIT` below 2^63. No sign, list, blank, or leading zero: some implementation reads each of them otherwise.

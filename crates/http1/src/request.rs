@@ -1,14 +1,10 @@
 //! The head of a request (RFC 9112 §3).
 
-use std::mem::MaybeUninit;
-
-use httparse::Header;
-
 use crate::field::{self, Facts};
 use crate::head::{Framing, HeadStorage, Span, Version};
 use crate::scan::{HeadCursor, Role};
 use crate::target::{self, host_len};
-use crate::{Limits, MAX_FIELDS, Reason, RequestError};
+use crate::{Limits, MAX_FIELDS, Reason, RequestError, lanes, table};
 
 /// Longer than any registered method.
 const MAX_METHOD: usize = 24;
@@ -107,40 +103,16 @@ impl RequestHead {
     /// Reads the head at the start of `buf`. The reasons given are right where the scan has passed it.
     fn read(buf: &[u8], storage: &mut HeadStorage, limits: &Limits) -> Result<Self, Reason> {
         let start = Role::Request.first_line(buf);
-        let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
-        let mut parsed = httparse::Request::new(&mut []);
-        let room = &mut headers[..limits.max_fields.min(MAX_FIELDS)];
-        let end = match parsed.parse_with_uninit_headers(&buf[start..], room) {
-            Ok(httparse::Status::Complete(len)) => start + len,
-            Ok(httparse::Status::Partial) => return Err(Reason::InvalidRequestLine),
-            Err(error) => return Err(explain(error, &buf[start..])),
-        };
-        let (Some(name), Some(uri), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
-            return Err(Reason::InvalidRequestLine);
-        };
-        // httparse passes over any number of empty lines.
-        if !buf[start..].starts_with(name.as_bytes()) {
-            return Err(Reason::InvalidRequestLine);
-        }
-        if name.len() > MAX_METHOD {
-            return Err(Reason::MethodTooLong);
-        }
-        if name == "CONNECT" {
-            return Err(Reason::ConnectRefused);
-        }
-        if name == "PRI" {
-            return Err(Reason::ReservedMethod);
-        }
-        if uri.len() > limits.max_target {
+        let line = RequestLine::read(buf, start).ok_or_else(|| explain(&buf[start..]))?;
+        let (name, target, version) = (line.method.of(buf), line.target, line.version);
+        check_method(name)?;
+        if target.len() > limits.max_target {
             return Err(Reason::TargetTooLong);
         }
-        let method = Method::of(name.as_bytes());
-        let version = if minor == 1 { Version::Http11 } else { Version::Http10 };
-        // `method SP target SP version`, each blank one byte: httparse takes no other.
-        let method_name = Span::new(start, start + name.len());
-        let target = Span::new(start + name.len() + 1, start + name.len() + 1 + uri.len());
-        let parts = target::parse(uri.as_bytes(), target.start as usize, method)?;
-        let facts = field::digest(&buf[..end], parsed.headers, storage, Role::Request, version)?;
+        let method = Method::of(name);
+        let parts = target::parse(target.of(buf), target.start as usize, method)?;
+        let most = limits.max_fields.min(MAX_FIELDS);
+        let (facts, end) = field::read_fields(buf, line.end, storage, Role::Request, version, most)?;
 
         if facts.host.is_none() && version == Version::Http11 {
             return Err(Reason::MissingHost);
@@ -155,7 +127,7 @@ impl RequestHead {
 
         let framing = framing(&facts, limits)?;
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
-        if has_body && has_no_body(name.as_bytes()) {
+        if has_body && has_no_body(name) {
             return Err(Reason::UnexpectedBody);
         }
         Ok(Self {
@@ -166,7 +138,7 @@ impl RequestHead {
             expect_continue: facts.expect_continue && has_body,
             upgrade: facts.upgrade() && version == Version::Http11 && !has_body,
             len: end,
-            method_name,
+            method_name: line.method,
             target,
             path: parts.path,
             query: parts.query,
@@ -241,22 +213,66 @@ fn framing(facts: &Facts, limits: &Limits) -> Result<Framing, Reason> {
     }
 }
 
-/// Names what httparse found wrong with the request `head`.
-fn explain(error: httparse::Error, head: &[u8]) -> Reason {
-    match error {
-        httparse::Error::HeaderName => Reason::InvalidFieldName,
-        httparse::Error::HeaderValue => Reason::ControlCharacter,
-        httparse::Error::TooManyHeaders => Reason::TooManyFields,
-        httparse::Error::Version | httparse::Error::NewLine => {
-            let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-            let mut parts = line.split(|&byte| byte == b' ').skip(2);
-            match (parts.next(), parts.next()) {
-                (Some(version), None) => explain_version(version),
-                _ => Reason::InvalidRequestLine,
-            }
-        }
-        httparse::Error::Token | httparse::Error::Status => Reason::InvalidRequestLine,
+/// `method SP target SP version CRLF`, each blank one byte (RFC 9112 §3).
+struct RequestLine {
+    method: Span,
+    target: Span,
+    version: Version,
+    /// Where the next line begins.
+    end: usize,
+}
+
+impl RequestLine {
+    /// The line that begins at `start`; None where it is not complete or not sound.
+    fn read(buf: &[u8], start: usize) -> Option<Self> {
+        let method_end = start + buf[start..].iter().position(|&byte| !table::is_token(byte))?;
+        let target_start = method_end + 1;
+        let target_end = lanes::target_end(buf, target_start);
+        let version = match buf.get(target_end..target_end + VERSION_END)? {
+            b" HTTP/1.1\r\n" => Version::Http11,
+            b" HTTP/1.0\r\n" => Version::Http10,
+            _ => return None,
+        };
+        let sound = method_end > start && buf[method_end] == b' ' && target_end > target_start;
+        sound.then(|| Self {
+            method: Span::new(start, method_end),
+            target: Span::new(target_start, target_end),
+            version,
+            end: target_end + VERSION_END,
+        })
     }
+}
+
+/// Bytes of ` HTTP/1.1` with the end of its line.
+const VERSION_END: usize = 11;
+
+fn check_method(name: &[u8]) -> Result<(), Reason> {
+    match name {
+        b"CONNECT" => Err(Reason::ConnectRefused),
+        b"PRI" => Err(Reason::ReservedMethod),
+        _ if name.len() > MAX_METHOD => Err(Reason::MethodTooLong),
+        _ => Ok(()),
+    }
+}
+
+/// Names what is wrong with the request line that begins `head`.
+#[cold]
+fn explain(head: &[u8]) -> Reason {
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Reason::InvalidRequestLine;
+    };
+    // A target outside Unicode is no text at all.
+    if !table::all_token(method) || target.is_empty() || std::str::from_utf8(target).is_err() {
+        return Reason::InvalidRequestLine;
+    }
+    if !matches!(version, b"HTTP/1.1" | b"HTTP/1.0") {
+        return explain_version(version);
+    }
+    check_method(method).err().unwrap_or(Reason::InvalidTarget)
 }
 
 /// What is wrong with a version that is not supported.

@@ -1,14 +1,10 @@
 //! The head of a response (RFC 9112 §4) and how its body is framed (§6.3).
 
-use std::mem::MaybeUninit;
-
-use httparse::Header;
-
 use crate::field::{self, Facts};
 use crate::head::{Framing, HeadStorage, Span, Version};
 use crate::request::{Method, RequestHead, explain_version};
 use crate::scan::{HeadCursor, Role};
-use crate::{Limits, MAX_FIELDS, Reason, ResponseError};
+use crate::{Limits, MAX_FIELDS, Reason, ResponseError, lanes};
 
 /// What must be known of the request to understand its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,28 +71,16 @@ impl ResponseHead {
         request: RequestContext,
         limits: &Limits,
     ) -> Result<Self, Reason> {
-        let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
-        let mut parsed = httparse::Response::new(&mut []);
-        let room = &mut headers[..limits.max_fields.min(MAX_FIELDS)];
-        let config = httparse::ParserConfig::default();
-        let end = match config.parse_response_with_uninit_headers(&mut parsed, buf, room) {
-            // httparse passes over empty lines; none may precede a response.
-            Ok(httparse::Status::Complete(len)) if buf.starts_with(b"HTTP/") => len,
-            Ok(_) => return Err(Reason::InvalidStatusLine),
-            Err(error) => return Err(explain(error, buf)),
-        };
-        let buf = &buf[..end];
-        let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
-            return Err(Reason::InvalidStatusLine);
-        };
+        let StatusLine { version, status, reason, end } =
+            StatusLine::read(buf).ok_or_else(|| explain(buf))?;
         if !(100..=599).contains(&status) {
             return Err(Reason::InvalidStatus);
         }
         if status < 200 && status != 101 && request.interim >= limits.max_interim {
             return Err(Reason::TooManyInterim);
         }
-        let version = if minor == 1 { Version::Http11 } else { Version::Http10 };
-        let facts = field::digest(buf, parsed.headers, storage, Role::Response, version)?;
+        let most = limits.max_fields.min(MAX_FIELDS);
+        let (facts, end) = field::read_fields(buf, end, storage, Role::Response, version, most)?;
         // Without a body by definition: an announced one has been sent for somebody else to read (RFC 9112 §6.1).
         if (status < 200 || status == 204) && (facts.chunked || facts.length.is_some_and(|length| length > 0))
         {
@@ -114,7 +98,7 @@ impl ResponseHead {
             framing,
             keep_alive: framing != Framing::UntilClose && status != 101 && facts.persists(version),
             len: end,
-            reason: reason_span(buf),
+            reason,
         })
     }
 
@@ -174,27 +158,39 @@ fn framing(status: u16, to_head: bool, facts: &Facts, limits: &Limits) -> Result
     }
 }
 
-/// What follows `HTTP/1.1 200 ` in the status line. httparse hides a reason with bytes outside ASCII.
-fn reason_span(buf: &[u8]) -> Span {
-    let end = buf.iter().position(|&byte| byte == b'\r').unwrap_or_default();
-    Span::new(end.min(13), end)
+/// `version SP 3DIGIT [SP reason] CRLF` (RFC 9112 §4). The blank behind the status may be missing, as it often is.
+struct StatusLine {
+    version: Version,
+    status: u16,
+    reason: Span,
+    /// Where the next line begins.
+    end: usize,
 }
 
-/// Names what httparse found wrong with the response `head`.
-fn explain(error: httparse::Error, head: &[u8]) -> Reason {
-    match error {
-        httparse::Error::HeaderName => Reason::InvalidFieldName,
-        httparse::Error::HeaderValue => Reason::ControlCharacter,
-        httparse::Error::TooManyHeaders => Reason::TooManyFields,
-        httparse::Error::Version => match head.get(..8) {
-            Some(b"HTTP/1.0" | b"HTTP/1.1") | None => Reason::InvalidStatusLine,
-            Some(version) if explain_version(version) == Reason::UnsupportedVersion => {
-                Reason::UnsupportedVersion
-            }
-            Some(_) => Reason::InvalidStatusLine,
-        },
-        httparse::Error::NewLine | httparse::Error::Token | httparse::Error::Status => {
-            Reason::InvalidStatusLine
-        }
+impl StatusLine {
+    /// The line at the start of `buf`; None where it is not complete or not sound.
+    fn read(buf: &[u8]) -> Option<Self> {
+        let version = match buf.first_chunk::<9>()? {
+            b"HTTP/1.1 " => Version::Http11,
+            b"HTTP/1.0 " => Version::Http10,
+            _ => return None,
+        };
+        let &[hundreds, tens, ones] = buf[9..].first_chunk::<3>()?;
+        let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+        let status = digit(hundreds)? * 100 + digit(tens)? * 10 + digit(ones)?;
+        let line_end = lanes::value_end(buf, 12);
+        let sound = field::is_line_end(buf, line_end) && matches!(buf[12], b' ' | b'\r');
+        let reason = Span::new(line_end.min(13), line_end);
+        sound.then_some(Self { version, status, reason, end: line_end + 2 })
+    }
+}
+
+/// Names what is wrong with the status line that begins `head`.
+#[cold]
+fn explain(head: &[u8]) -> Reason {
+    match head.get(..8) {
+        Some(b"HTTP/1.0" | b"HTTP/1.1") | None => Reason::InvalidStatusLine,
+        Some(version) if explain_version(version) == Reason::UnsupportedVersion => Reason::UnsupportedVersion,
+        Some(_) => Reason::InvalidStatusLine,
     }
 }

@@ -1,5 +1,5 @@
 //! Finds the end of a head, line by line, and refuses what no line of it may hold. It serves heads that come in pieces,
-//! which httparse would read from the start again at every packet, and heads that are refused, to say why.
+//! which the reader would read from the start again at every packet, and heads that are refused, to say why.
 //!
 //! Laws:
 //! 1. Each byte is looked at once, however many packets bring it.

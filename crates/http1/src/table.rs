@@ -31,6 +31,11 @@ pub(crate) fn is_token(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
+#[cfg(test)]
+pub(crate) fn is_target(byte: u8) -> bool {
+    TARGET[byte as usize]
+}
+
 pub(crate) fn is_host(byte: u8) -> bool {
     HOST[byte as usize]
 }

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use memchr::memchr;
 
 use crate::head::Span;
-use crate::{Method, Reason, table};
+use crate::{Method, Reason, lanes, table};
 
 /// The longest host, a DNS name's 255 octets.
 const MAX_HOST: usize = 255;
@@ -20,11 +20,8 @@ pub(crate) struct Target {
     pub(crate) authority: Option<Span>,
 }
 
-/// Takes `bytes` apart, which begin at `at` in the slice that spans refer to.
+/// Takes `bytes` apart, which a target may hold, and which begin at `at` in the slice that spans refer to.
 pub(crate) fn parse(bytes: &[u8], at: usize, method: Method) -> Result<Target, Reason> {
-    if !table::all_target(bytes) {
-        return Err(Reason::InvalidTarget);
-    }
     match bytes {
         [b'/', ..] => Ok(path_and_query(bytes, at, None)),
         b"*" if method == Method::Options => Ok(path_and_query(bytes, at, None)),
@@ -39,7 +36,7 @@ pub(crate) fn parse(bytes: &[u8], at: usize, method: Method) -> Result<Target, R
 }
 
 fn path_and_query(bytes: &[u8], at: usize, authority: Option<Span>) -> Target {
-    let mark = memchr(b'?', bytes);
+    let mark = lanes::find(bytes, 0, b'?');
     Target {
         path: Span::new(at, at + mark.unwrap_or(bytes.len())),
         query: mark.map(|mark| Span::new(at + mark + 1, at + bytes.len())),
