@@ -3,8 +3,8 @@
 use fairlead_balance::Micros;
 
 use super::{
-    AttemptId, Death, DialError, Driver, Event, Failure, Flags, MAX_ATTEMPTS, Opened, Peer, Plan, ROOM_WAIT,
-    Report, Retry, Step, Want,
+    AttemptId, Death, DialError, Driver, Event, Failure, Flags, MAX_ATTEMPTS, Opened, Peer, Plan, Report,
+    Retry, Step, Want,
 };
 use crate::timer::NEVER;
 
@@ -223,8 +223,8 @@ impl Exchange {
     }
 
     fn wait_for_room(&mut self, want: Want, now: Micros, driver: &mut impl Driver) -> Step {
-        let until = *self.room_until.get_or_insert(now + ROOM_WAIT);
-        if now < until && driver.ask_for_room(&self.tried[..usize::from(self.opened)]) {
+        let until = *self.room_until.get_or_insert(now + self.plan.connect_timeout);
+        if now < until && driver.ask_for_room(&self.tried[..usize::from(self.opened)], until) {
             self.waiting = Some(want);
             return Step::Wait;
         }

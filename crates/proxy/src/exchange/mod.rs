@@ -20,7 +20,8 @@
 //!    a second ([`Want::Fresh`]); an attempt after a failed one always dials.
 //! 7. An Endpoint's failed dial is counted once, however often the machine learns of it.
 //! 8. An Endpoint at its limit of connections is nobody's failure: it is passed over like an excluded one. Where all
-//!    are, the Exchange waits in a short queue, at most [`ROOM_WAIT`], then overflows. A hedge does not wait.
+//!    are, the Exchange waits in a short queue, for no longer than a dial may take, then overflows. A hedge does not
+//!    wait.
 
 mod flags;
 mod machine;
@@ -33,10 +34,6 @@ pub(crate) use machine::Exchange;
 use fairlead_balance::Micros;
 
 use crate::shared::EndpointSlot;
-
-/// How long a request waits for a connection to come free: long for a worker to give up an idle one, which takes a turn
-/// of its loop; short for a queue.
-pub(crate) const ROOM_WAIT: Micros = Micros(200_000);
 
 /// Endpoints that one request may try.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
@@ -65,7 +62,7 @@ pub(crate) struct Plan {
     pub(crate) attempt_timeout: Option<Micros>,
     /// A dial that takes longer is hedged.
     pub(crate) hedge_after: Micros,
-    /// A dial that takes longer has failed.
+    /// A dial that takes longer has failed; so has waiting for a connection to come free.
     pub(crate) connect_timeout: Micros,
 }
 
@@ -165,9 +162,9 @@ pub(crate) trait Driver {
     fn take_budget(&mut self) -> bool;
     /// Counts a second attempt, or one that the budget forbade.
     fn count(&mut self, retry: Retry);
-    /// No Endpoint outside `exclude` has room for a connection: asks for one that is idle or comes free. False if enough
-    /// wait for them already; else [`Event::Room`] may follow.
-    fn ask_for_room(&mut self, exclude: &[Peer]) -> bool;
+    /// No Endpoint outside `exclude` has room for a connection: asks for one that is idle or comes free until then. False
+    /// if enough wait for them already; else [`Event::Room`] may follow.
+    fn ask_for_room(&mut self, exclude: &[Peer], until: Micros) -> bool;
     /// Counts a request that no Endpoint had room for.
     fn count_overflow(&mut self);
     /// Tells the ledger of a failure.

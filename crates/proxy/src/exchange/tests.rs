@@ -3,8 +3,8 @@
 use fairlead_balance::Micros;
 
 use super::{
-    AttemptId, Death, DialError, Driver, Event, Exchange, Failure, Flags, Opened, Peer, Plan, ROOM_WAIT,
-    Report, Retry, Step, Want,
+    AttemptId, Death, DialError, Driver, Event, Exchange, Failure, Flags, Opened, Peer, Plan, Report, Retry,
+    Step, Want,
 };
 use crate::timer::NEVER;
 
@@ -100,7 +100,7 @@ impl Driver for Mock {
         self.retries.push(retry);
     }
 
-    fn ask_for_room(&mut self, _: &[Peer]) -> bool {
+    fn ask_for_room(&mut self, _: &[Peer], _: Micros) -> bool {
         let may = self.queue > 0;
         self.queue = self.queue.saturating_sub(1);
         may
@@ -459,7 +459,7 @@ fn a_connection_that_comes_free_makes_room() {
         let mut exchange = Exchange::new(plan);
         assert_eq!(exchange.start(T0, &mut driver), Step::Wait);
         assert!(exchange.awaits_room());
-        assert_eq!(exchange.next_deadline(), T0 + ROOM_WAIT);
+        assert_eq!(exchange.next_deadline(), after(1_000));
         driver.moods[0] = Dials;
         assert_eq!(exchange.on(Event::Room, after(3), &mut driver), Step::Wait);
         assert_eq!(driver.opened, [(want, 10)]);
@@ -475,12 +475,12 @@ fn waiting_for_room_ends_however_often_somebody_else_was_faster() {
     let mut driver = Mock { queue: 9, ..Mock::new(&[Full]) };
     let mut exchange = Exchange::new(GET);
     exchange.start(T0, &mut driver);
-    for moment in [50, 100, 150] {
+    for moment in [250, 500, 750] {
         assert_eq!(exchange.on(Event::Room, after(moment), &mut driver), Step::Wait);
-        assert_eq!(exchange.next_deadline(), T0 + ROOM_WAIT, "counted from the first time on");
+        assert_eq!(exchange.next_deadline(), after(1_000), "counted from the first time on");
     }
-    assert_eq!(exchange.on(Event::Tick, after(199), &mut driver), Step::Continue);
-    assert_eq!(exchange.on(Event::Tick, after(200), &mut driver), Step::Fail(Failure::OVERFLOW));
+    assert_eq!(exchange.on(Event::Tick, after(999), &mut driver), Step::Continue);
+    assert_eq!(exchange.on(Event::Tick, after(1_000), &mut driver), Step::Fail(Failure::OVERFLOW));
     assert_eq!((driver.overflows, driver.opened.len()), (1, 0));
 }
 
@@ -490,7 +490,7 @@ fn room_that_came_by_itself_is_found_by_a_last_look() {
     let mut exchange = Exchange::new(GET);
     exchange.start(T0, &mut driver);
     driver.moods[0] = Dials;
-    assert_eq!(exchange.on(Event::Tick, after(200), &mut driver), Step::Wait);
+    assert_eq!(exchange.on(Event::Tick, after(1_000), &mut driver), Step::Wait);
     assert_eq!(driver.opened, [(Want::Any, 10)]);
 }
 

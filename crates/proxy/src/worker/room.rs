@@ -19,7 +19,7 @@ use fairlead_balance::{Dialable, EndpointLoad, Micros, Permit};
 use super::Worker;
 use super::slab::Key;
 use crate::conn::state::{Conn, Role};
-use crate::exchange::{Event, ROOM_WAIT};
+use crate::exchange::Event;
 use crate::pool::{Fingerprint, Pools};
 use crate::shared::{BackendSlot, Demand, EndpointSlot, EndpointState, WorkerMessage};
 use crate::timer::NEVER;
@@ -125,6 +125,7 @@ impl Worker {
         owner: Key,
         (slot, incarnation): (BackendSlot, u64),
         exclude: &[EndpointSlot],
+        until: Micros,
     ) -> bool {
         let now = self.now;
         self.room.waiting.retain(|waiting| waiting.until > now);
@@ -149,7 +150,6 @@ impl Worker {
             .find_map(|count| balancing.pick(state, now, rng, false, &|at| taken(at, count), &|_| false));
         let Some(pick) = pick else { return false };
         let endpoint = state.endpoints[pick.index].slot;
-        let until = now + ROOM_WAIT;
         self.room.waiting.push(Waiting { owner, endpoint, until });
         let demand = Arc::new(Demand { endpoint, worker: self.index, until, met: AtomicBool::new(false) });
         for (index, cell) in self.shared.workers.iter().enumerate() {

@@ -55,9 +55,9 @@ impl Driver for Hands<'_> {
         self.worker.cell().stats.retries.add(retry.as_str());
     }
 
-    fn ask_for_room(&mut self, exclude: &[Peer]) -> bool {
+    fn ask_for_room(&mut self, exclude: &[Peer], until: Micros) -> bool {
         let Some(backend) = self.flow.account.backend.as_ref() else { return false };
-        self.worker.ask_for_room(self.owner, (backend.slot, backend.incarnation), exclude)
+        self.worker.ask_for_room(self.owner, (backend.slot, backend.incarnation), exclude, until)
     }
 
     fn count_overflow(&mut self) {

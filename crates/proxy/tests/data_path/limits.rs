@@ -22,12 +22,16 @@ impl Gate {
     }
 
     fn backend(&self, word: &'static str) -> Backend {
+        self.answering(move || text(word))
+    }
+
+    fn answering(&self, answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Backend {
         let gate = self.clone();
         Backend::http(move |_| {
             let open =
                 gate.0.1.wait_timeout_while(gate.0.0.lock().unwrap(), support::PATIENCE, |open| !*open);
             drop(open);
-            text(word)
+            answer()
         })
     }
 }
@@ -42,6 +46,13 @@ fn waiting(proxy: &Proxy, backends: &[&Backend]) -> Client {
     client
 }
 
+/// A proxy in which a dial, and waiting for a connection, may take so long.
+fn patient(workers: usize, connect_ms: u64, backends: &[&Backend]) -> Proxy {
+    let mut config = fairlead_proxy::ProxyConfig { workers: Some(workers), ..config() };
+    config.timeouts.connect_ms = connect_ms;
+    Proxy::with(config, backends)
+}
+
 fn connections(proxy: &Proxy, backend: &Backend) -> u32 {
     proxy.endpoint(backend.address).load.connections()
 }
@@ -52,7 +63,7 @@ fn an_endpoint_at_its_limit_is_passed_over_and_all_at_theirs_overflow() {
         let gate = Gate::default();
         let backends = [gate.backend("a"), gate.backend("b"), gate.backend("c")];
         let all: Vec<&Backend> = backends.iter().collect();
-        let mut proxy = Proxy::start(&all);
+        let mut proxy = patient(1, 50, &all);
         proxy.set_policy(policy);
         proxy.set_limit(Some(2));
         let mut held: Vec<Client> = (0..6).map(|_| waiting(&proxy, &all)).collect();
@@ -82,8 +93,7 @@ fn an_endpoint_at_its_limit_is_passed_over_and_all_at_theirs_overflow() {
 fn workers_share_the_limit_and_idle_connections_go_where_they_are_needed() {
     const CLIENTS: usize = 12;
     let backend = Backend::saying("ok");
-    let workers = fairlead_proxy::ProxyConfig { workers: Some(4), ..config() };
-    let mut proxy = Proxy::with(workers, &[&backend]);
+    let mut proxy = patient(4, 10_000, &[&backend]);
     proxy.set_limit(Some(2));
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(proxy.address)).collect();
     for client in &mut clients {
@@ -117,11 +127,40 @@ fn workers_share_the_limit_and_idle_connections_go_where_they_are_needed() {
 }
 
 #[test]
+fn as_many_as_there_are_connections_wait_in_each_worker_and_get_what_comes_free_anywhere() {
+    const LATE: usize = 8;
+    for field in ["connection: keep-alive", "connection: close"] {
+        let gate = Gate::default();
+        let backend = gate.answering(move || support::answer("200 OK", &[field], b"ok"));
+        let mut proxy = patient(2, 10_000, &[&backend]);
+        proxy.set_limit(Some(1));
+        let mut held = waiting(&proxy, &[&backend]);
+        let mut late: Vec<Client> = (0..LATE).map(|_| Client::connect(proxy.address)).collect();
+        support::wait_until("clients at both workers", || {
+            proxy.shared.workers.iter().map(|cell| cell.stats.connections.get()).sum::<u64>()
+                == LATE as u64 + 1
+        });
+        assert!(proxy.shared.workers.iter().all(|cell| cell.stats.connections.get() > 1));
+        for client in &mut late {
+            client.send(GET);
+        }
+        support::wait_until("those that nobody waits for", || proxy.overflows() == LATE as u64 - 2);
+        assert_eq!(backend.count(), 1);
+        gate.open();
+        assert_eq!(held.response("GET").status, 200);
+        let served =
+            late.iter_mut().map(|client| client.response("GET").status).filter(|status| *status == 200);
+        assert_eq!(served.count(), 2, "one of each worker");
+        assert_eq!((backend.count(), proxy.overflows()), (3, LATE as u64 - 2));
+        proxy.finish();
+    }
+}
+
+#[test]
 fn more_load_than_connections_is_answered_or_refused_and_never_above_the_limit() {
     let open = Arc::new(AtomicUsize::new(0));
     let backends: Vec<Backend> = (0..2).map(|_| Backend::saying("ok")).collect();
-    let workers = fairlead_proxy::ProxyConfig { workers: Some(2), ..config() };
-    let mut proxy = Proxy::with(workers, &backends.iter().collect::<Vec<_>>());
+    let mut proxy = patient(2, 20, &backends.iter().collect::<Vec<_>>());
     proxy.set_limit(Some(1));
     let address = proxy.address;
     let (served, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -192,7 +231,7 @@ fn a_tunnel_keeps_its_place_until_its_end() {
             .unwrap();
         let _ = stream.read(&mut [0; 1]);
     });
-    let mut proxy = Proxy::start(&[&backend]);
+    let mut proxy = patient(1, 50, &[&backend]);
     proxy.set_limit(Some(1));
     let mut tunnel = Client::connect(proxy.address);
     tunnel.send("GET / HTTP/1.1\r\nhost: app.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
@@ -257,7 +296,7 @@ fn a_busy_endpoint_is_worth_more_than_one_whose_dials_fail() {
     let gate = Gate::default();
     let backend = gate.backend("ok");
     let refusing = TcpListener::bind("127.0.0.97:0").unwrap().local_addr().unwrap();
-    let mut proxy = Proxy::start(&[&backend]);
+    let mut proxy = patient(1, 50, &[&backend]);
     proxy.set_limit(Some(1));
     proxy.set_members(&[refusing, backend.address]);
     let now = proxy.shared.clock.now();
