@@ -3,7 +3,8 @@
 //! Laws:
 //! 1. A connection that waits holds no buffer: it gives an empty one back.
 //! 2. The free list is last in, first out, so that the few in use stay in the cache, and it is bounded.
-//! 3. A buffer has [`READ_BYTES`]; only a head that does not fit makes it grow, and a grown one is not kept.
+//! 3. A buffer has [`READ_BYTES`]; only a head that does not fit makes it grow, and a grown one is not kept: neither in
+//!    the list nor by a connection that waits, once the head is gone.
 
 /// Bytes of a read buffer.
 pub(crate) const READ_BYTES: usize = 20 * 1024;
@@ -128,6 +129,19 @@ impl Buffers {
         }
     }
 
+    /// The same; and one that has grown is exchanged for an ordinary one, if what it holds fits.
+    pub(crate) fn settle(&mut self, slot: &mut Option<Buffer>) {
+        self.give_if_empty(slot);
+        if let Some(grown) =
+            slot.take_if(|buffer| buffer.bytes.len() > READ_BYTES && buffer.len() <= READ_BYTES)
+        {
+            let mut buffer = self.take();
+            buffer.bytes[..grown.len()].copy_from_slice(grown.filled());
+            buffer.end = grown.len();
+            *slot = Some(buffer);
+        }
+    }
+
     /// Gives one back, whatever it holds.
     pub(crate) fn give_any(&mut self, slot: &mut Option<Buffer>) {
         if let Some(buffer) = slot.take() {
@@ -181,5 +195,21 @@ mod tests {
         buffers.give_if_empty(&mut slot);
         assert!(slot.is_none());
         assert_eq!(buffers.free.len(), 1);
+    }
+
+    #[test]
+    fn what_is_left_in_a_grown_buffer_moves_to_an_ordinary_one_once_it_fits() {
+        let mut buffers = Buffers::default();
+        let mut buffer = buffers.take();
+        assert!(buffer.grow(READ_BYTES * 2));
+        put(&mut buffer, &vec![b'h'; READ_BYTES]);
+        put(&mut buffer, b"body");
+        let mut slot = Some(buffer);
+        buffers.settle(&mut slot);
+        assert_eq!(slot.as_ref().unwrap().bytes.len(), READ_BYTES * 2, "it does not fit yet");
+        slot.as_mut().unwrap().consume(READ_BYTES);
+        buffers.settle(&mut slot);
+        let buffer = slot.unwrap();
+        assert_eq!((buffer.filled(), buffer.bytes.len()), (&b"body"[..], READ_BYTES));
     }
 }

@@ -92,8 +92,8 @@ impl Worker {
 
     /// Nothing moves: give up what is not needed, set the deadline.
     fn rest(&mut self, key: Key, mut active: Box<Active>) {
-        self.buffers.give_if_empty(&mut active.flow.inbound);
-        self.buffers.give_if_empty(&mut active.flow.outbound);
+        self.buffers.settle(&mut active.flow.inbound);
+        self.buffers.settle(&mut active.flow.outbound);
         let idle = active.flow.phase == Phase::Head && active.flow.inbound.is_none();
         if idle {
             self.release(key, active);

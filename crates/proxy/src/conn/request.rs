@@ -167,6 +167,7 @@ impl Worker {
             up.be_patient(stream_idle);
         }
         if count > 0 && !std::mem::replace(&mut flow.request.streamed, true) {
+            flow.request.release_head();
             self.tell(key, active, Event::Unrepeatable);
         }
         moved || count > 0

@@ -19,6 +19,8 @@ use crate::shared::Phase as Life;
 use crate::worker::Worker;
 use crate::worker::slab::Key;
 
+/// Room for the framing of what one read gave.
+const CHUNK_FRAMING: usize = 32;
 /// Reads of a body before others get their turn.
 const ROUNDS: usize = 4;
 
@@ -34,6 +36,8 @@ impl Flow {
             self.account.bytes_sent += progress.payload;
             return Ok(());
         }
+        // Grown piece by piece it would get twice its room.
+        response.aside.reserve_exact(buffer.len() + CHUNK_FRAMING);
         while !buffer.is_empty() && !response.ended {
             let step = response.body.read(buffer.filled())?;
             let data = &buffer.filled()[step.data.clone()];
@@ -106,8 +110,7 @@ impl Worker {
             Ok(count) if aside => {
                 response.aside_sent += count;
                 if response.aside_sent == response.aside.len() {
-                    response.aside.clear();
-                    response.aside_sent = 0;
+                    response.clear_aside();
                 }
                 Some(true)
             }
@@ -232,6 +235,7 @@ impl Worker {
         {
             attempt.endpoint.load.responded(now, worker, now.since(attempt.sent_at), head.status);
         }
+        flow.request.release_head();
         let response = &mut flow.response;
         let client = flow.request.version;
         let delivery = head.delivery(client);

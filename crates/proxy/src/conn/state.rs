@@ -14,7 +14,7 @@ use std::time::Duration;
 use fairlead_balance::{InFlight, Micros, Permit};
 use fairlead_http1::{BodyReader, Delivery, Framing, HeadCursor, Limits, Method, RequestContext, Version};
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, READ_BYTES};
 use super::record::Account;
 use super::socket::Socket;
 use super::tunnel::Tunnel;
@@ -247,6 +247,14 @@ impl RequestSide {
                 && self.left.is_some_and(|left| left <= super::down::DRAIN_BYTES as u64))
     }
 
+    /// The request will not be sent again: a large head is not kept any longer.
+    pub(crate) fn release_head(&mut self) {
+        if self.out.capacity() > KEEP && self.sent == self.out.len() {
+            self.out = Vec::new();
+            self.sent = 0;
+        }
+    }
+
     /// Whether bytes wait for the Endpoint to take them.
     pub(crate) fn is_held_up(&self) -> bool {
         self.ready > 0 || self.sent < self.out.len()
@@ -317,15 +325,27 @@ impl ResponseSide {
         *self = Self { aside, ..Self::new() };
     }
 
+    /// What stood aside has gone. The room of a large head is given back; a body that changes its framing needs that
+    /// of a read buffer again and again.
+    pub(crate) fn clear_aside(&mut self) {
+        self.aside_sent = 0;
+        self.aside.clear();
+        if self.aside.capacity() > READ_BYTES + KEEP {
+            self.aside = Vec::new();
+        }
+    }
+
     /// Whether bytes wait for the client to take them.
     pub(crate) fn is_pending(&self) -> bool {
         self.ready > 0 || self.aside_sent < self.aside.len()
     }
 }
 
-/// Empties a vector; a capacity that only a rare message needed is not kept.
+/// The capacity that a vector keeps; what only a rare message needed is given back.
+const KEEP: usize = 4 * 1024;
+
+/// Empties a vector.
 fn trim(vector: &mut Vec<u8>) {
-    const KEEP: usize = 4 * 1024;
     vector.clear();
     if vector.capacity() > KEEP {
         vector.shrink_to(KEEP);

@@ -14,6 +14,9 @@ use crate::exchange::{Exchange, Failure, Flags, Plan};
 use crate::shared::{BackendState, Destination, RuleAction};
 use crate::timer::NEVER;
 
+/// Room for what a head gains on its way; more is no harm.
+const ADDED_BYTES: usize = 512;
+
 /// A head's fields, as the routing table asks for them.
 struct Fields<'a> {
     storage: &'a HeadStorage,
@@ -121,6 +124,8 @@ impl Worker {
             close: head.is_last(),
             ..RequestEdits::default()
         };
+        // Grown piece by piece a large head would get twice its room.
+        flow.request.out.reserve(head.len + ADDED_BYTES);
         head.write_to(buf, &self.fields, &mut flow.request.out, &edits)
             .map_err(|_| Failure::new(400, Flags::DPE, "path_not_emittable"))?;
         let action = Arc::clone(action);

@@ -1,0 +1,289 @@
+//! What a slow peer may cost: at most 64 KiB of memory per connection, and the fast peer is held up.
+//!
+//! Memory is what the whole process holds, counted by its allocator; clients and backends keep to their stacks. What the
+//! kernel holds in its socket buffers comes on top, and bounds what the fast peer gets rid of.
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
+
+#[expect(dead_code, unused_imports, reason = "shared with the tests of the data path, which use all of it")]
+#[path = "../data_path/support/mod.rs"]
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use fairlead_counting_alloc::{Counting, held};
+use support::{Backend, Proxy};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Connections that are slow at the same time.
+const CONNECTIONS: usize = 16;
+/// What each of them may cost.
+const MOST: u64 = 64 << 10;
+/// Nothing has moved for so long: everything that can be full is.
+const QUIET_MS: u64 = 300;
+/// Who floods looks so often whether the case is over; nobody is stuck for so long before.
+const STUCK: Duration = Duration::from_millis(700);
+const HEAD: &str = "host: app.test\r\nuser-agent: test\r\naccept: */*\r\n";
+const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\n";
+
+/// What one side does once the request's head has passed.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    /// Neither reads nor writes.
+    Nothing,
+    /// Writes these bytes again and again, and reads nothing.
+    Floods(&'static [u8]),
+}
+
+/// One case: the request, what answers it, and what both do then.
+struct Case {
+    name: &'static str,
+    request: String,
+    client: Does,
+    answer: String,
+    backend: Does,
+}
+
+fn cases() -> Vec<Case> {
+    const DATA: &[u8] = &[b'x'; 16 << 10];
+    let get = format!("GET / HTTP/1.1\r\n{HEAD}\r\n");
+    let put = |framing| format!("PUT / HTTP/1.1\r\n{HEAD}{framing}\r\n\r\n");
+    let large = |head: &str| format!("{head}x-large: {}\r\n", "x".repeat(40_000));
+    // Written whole: the sockets block.
+    let chunks: &[u8] = b"10\r\n0123456789abcdef\r\n".repeat(900).leak();
+    let pipelined: &[u8] = b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n".repeat(400).leak();
+    let (length, chunked) = ("content-length: 1000000000", "transfer-encoding: chunked");
+    vec![
+        Case {
+            name: "a client that does not read a body with a length",
+            request: get.clone(),
+            client: Does::Nothing,
+            answer: "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n".to_owned(),
+            backend: Does::Floods(DATA),
+        },
+        Case {
+            name: "a client that does not read a chunked body",
+            request: get.clone(),
+            client: Does::Nothing,
+            answer: "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(),
+            backend: Does::Floods(chunks),
+        },
+        Case {
+            name: "a client that does not read a body that ends with the connection",
+            request: get.clone(),
+            client: Does::Nothing,
+            answer: "HTTP/1.1 200 OK\r\n\r\n".to_owned(),
+            backend: Does::Floods(DATA),
+        },
+        Case {
+            name: "a client that does not read the answers to what it pipelines",
+            request: get.clone(),
+            client: Does::Floods(pipelined),
+            answer: "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n".to_owned(),
+            backend: Does::Floods(DATA),
+        },
+        Case {
+            name: "an endpoint that does not read a body with a length",
+            request: put(length),
+            client: Does::Floods(DATA),
+            answer: String::new(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "an endpoint that does not read a chunked body",
+            request: put(chunked),
+            client: Does::Floods(chunks),
+            answer: String::new(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "an endpoint that does not read a body behind a large head",
+            request: large(&put(length)[..put(length).len() - 2]) + "\r\n",
+            client: Does::Floods(DATA),
+            answer: String::new(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "both directions of a tunnel at once",
+            request: format!("GET / HTTP/1.1\r\n{HEAD}{UPGRADE}\r\n"),
+            client: Does::Floods(DATA),
+            answer: "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+                .to_owned(),
+            backend: Does::Floods(DATA),
+        },
+        Case {
+            name: "a client that does not end a large head",
+            request: large(&get[..get.len() - 2]),
+            client: Does::Nothing,
+            answer: String::new(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "a client that does not end its body",
+            request: put(length) + "some",
+            client: Does::Nothing,
+            answer: String::new(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "a client that does not read a large head and what follows",
+            request: get.clone(),
+            client: Does::Nothing,
+            answer: large("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n") + "\r\n",
+            backend: Does::Floods(DATA),
+        },
+        Case {
+            name: "a client that does not read a large head and a body that ends with the connection",
+            request: get.clone(),
+            client: Does::Nothing,
+            answer: large("HTTP/1.1 200 OK\r\n") + "\r\n",
+            backend: Does::Floods(DATA),
+        },
+        Case {
+            name: "an endpoint that answers a large head late, and a client that pipelines behind it",
+            request: large(&get[..get.len() - 2]) + "\r\n",
+            client: Does::Floods(pipelined),
+            answer: String::new(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "an endpoint that does not end its head",
+            request: get.clone(),
+            client: Does::Nothing,
+            answer: "HTTP/1.1 200 OK\r\nserver: slow\r\n".to_owned(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "an idle tunnel",
+            request: format!("GET / HTTP/1.1\r\n{HEAD}{UPGRADE}\r\n"),
+            client: Does::Nothing,
+            answer: "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+                .to_owned(),
+            backend: Does::Nothing,
+        },
+    ]
+}
+
+/// What the threads share.
+#[derive(Default)]
+struct Stage {
+    /// Bytes that the kernel took from those who flood.
+    moved: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Stage {
+    /// Does so until the case is over, or the connection.
+    fn act(&self, stream: &mut TcpStream, does: Does) {
+        match does {
+            Does::Nothing => {
+                while !self.is_over() {
+                    support::pause(20);
+                }
+            }
+            Does::Floods(bytes) => {
+                stream.set_write_timeout(Some(STUCK)).unwrap();
+                loop {
+                    match stream.write(bytes) {
+                        Ok(count) => self.moved.fetch_add(count as u64, Ordering::Relaxed),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_over() => continue,
+                        Err(_) => return,
+                    };
+                }
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Waits until nothing moves any more.
+    fn settle(&self) {
+        let mut before = (u64::MAX, u64::MAX);
+        support::wait_until("everything that can be full is", || {
+            let now = (self.moved.load(Ordering::Relaxed), held());
+            let quiet = now == before;
+            before = now;
+            if !quiet {
+                support::pause(QUIET_MS);
+            }
+            quiet
+        });
+    }
+}
+
+/// Reads up to the end of a head, without allocating and with nothing behind it.
+fn skip_head(stream: &mut TcpStream) -> bool {
+    let mut last = [0; 4];
+    while last != *b"\r\n\r\n" {
+        last.rotate_left(1);
+        if stream.read_exact(&mut last[3..]).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// What all of a kernel's buffers of one exchange hold at most: sender and receiver of two connections.
+fn kernel_buffers() -> u64 {
+    let largest = |name| {
+        let sizes = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
+        sizes.split_whitespace().next_back().unwrap().parse::<u64>().unwrap()
+    };
+    2 * (largest("tcp_rmem") + largest("tcp_wmem"))
+}
+
+/// Bytes held per connection, and bytes that those who flood got rid of per connection.
+fn measure(case: &Case) -> (u64, u64) {
+    let stage = Arc::new(Stage::default());
+    let (answer, does, backends) = (case.answer.clone(), case.backend, Arc::clone(&stage));
+    let backend = Backend::raw(move |mut stream, _| {
+        if skip_head(&mut stream) && stream.write_all(answer.as_bytes()).is_ok() {
+            backends.act(&mut stream, does);
+        }
+    });
+    let proxy = Proxy::start(&[&backend]);
+    stage.settle();
+    let before = held();
+    let clients: Vec<TcpStream> =
+        (0..CONNECTIONS).map(|_| TcpStream::connect(proxy.address).unwrap()).collect();
+    let mut threads = Vec::new();
+    for mut stream in &clients {
+        stream.write_all(case.request.as_bytes()).unwrap();
+        if matches!(case.client, Does::Floods(_)) {
+            let (mut stream, does, clients) = (stream.try_clone().unwrap(), case.client, Arc::clone(&stage));
+            threads.push(std::thread::spawn(move || clients.act(&mut stream, does)));
+        }
+    }
+    stage.settle();
+    let held = held().saturating_sub(before) / CONNECTIONS as u64;
+    let moved = stage.moved.load(Ordering::Relaxed) / CONNECTIONS as u64;
+    stage.over.store(true, Ordering::Relaxed);
+    for stream in &clients {
+        stream.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+    drop(clients);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    proxy.finish();
+    (held, moved)
+}
+
+/// One test for all cases: what is counted is the process's, so two must not run at once.
+#[test]
+fn a_slow_peer_costs_at_most_64_kib_and_holds_up_the_fast_one() {
+    let kernel = kernel_buffers();
+    for case in cases() {
+        let (held, moved) = measure(&case);
+        println!("{}: {held} bytes held, {moved} bytes taken, per connection", case.name);
+        assert!(held <= MOST, "{}: {held} bytes held per connection", case.name);
+        assert!(moved <= kernel + MOST, "{}: {moved} bytes taken per connection", case.name);
+    }
+}
