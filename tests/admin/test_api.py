@@ -195,10 +195,42 @@ async def test_the_instance_tells_what_it_can_read_and_what_proxies_refuse(
 
 async def test_findings_stay_until_they_are_resolved(rig: Rig, client: aiohttp.ClientSession) -> None:
     rig.inventory.apply([Finding("BrokenDocument", "bad indent", "a.yaml:3")])
-    found = msgspec.json.decode(await get(client, "findings"), type=tuple[api.Finding, ...])
-    assert found == (api.Finding(code="BrokenDocument", message="bad indent", where="a.yaml:3"),)
+    assert await findings(client) == [("a.yaml:3", "BrokenDocument", "bad indent")]
     rig.inventory.apply([Finding("BrokenDocument", "", "a.yaml:3", resolved=True)])
-    assert await get(client, "findings") == b"[]"
+    assert await findings(client) == []
+
+
+async def test_findings_are_all_that_is_wrong_by_place(rig: Rig, client: aiohttp.ClientSession) -> None:
+    rig.inventory.apply(
+        [
+            Finding("BrokenDocument", "bad indent", "web.yaml:3"),
+            Unavailable(Kind.BACKEND_POLICY, "Forbidden", "not allowed"),
+        ]
+    )
+    rig.inventory.told(stream.Greeted("p#1", "", None))
+    refused = Rejection(
+        kind=ResourceKind.ROUTE, name="HTTPRoute/default/api", reason="InvalidPath", message="not a path"
+    )
+    rig.inventory.told(stream.Adopted("p#1", Position(epoch=1, generation=1), (refused,)))
+    binds = (BindFact(name="127.0.0.1:80", listening=False, message="Address already in use"),)
+    rig.inventory.told(stream.FactsLearnt("p#1", binds))
+    expected = [
+        ("BackendPolicy", "Forbidden", "cannot be read: not allowed"),
+        ("HTTPRoute default/api", "InvalidPath", "proxy p#1 refuses it: not a path"),
+        ("bind 127.0.0.1:80", "PortUnavailable", "proxy p#1 cannot listen: Address already in use"),
+        ("web.yaml:3", "BrokenDocument", "bad indent"),
+    ]
+    assert await findings(client) == expected
+    assert await findings(client, "?namespace=shop") == expected, "findings are in no namespace"
+    rig.inventory.told(stream.Gone("p#1"))
+    rig.inventory.apply([Synced(Kind.BACKEND_POLICY)])
+    assert await findings(client) == expected[3:]
+
+
+async def findings(client: aiohttp.ClientSession, query: str = "") -> list[tuple[str, str, str]]:
+    body = await get(client, f"findings{query}")
+    found = msgspec.json.decode(body, type=api.ItemList[api.Finding]).items
+    return [(item.spec.where, item.spec.code, item.spec.message) for item in found]
 
 
 async def test_the_version_names_the_contract(client: aiohttp.ClientSession) -> None:

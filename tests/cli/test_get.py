@@ -179,3 +179,40 @@ def test_columns_are_as_wide_as_their_widest_cell(cli: Cli, instance: Instance) 
     heading = lines[0].index("ENDPOINT")
     assert all(line[heading - 1] == " " and line[heading] != " " for line in lines)
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_findings_are_a_table_of_places(cli: Cli, instance: Instance) -> None:
+    instance.rig.inventory.apply(
+        [
+            Finding("BrokenDocument", "bad indentation", "web.yaml:7"),
+            Finding("Duplicate", "Gateway default/edge stands twice", "web.yaml:31"),
+            Finding("Undecodable", "spec: expected object", "HTTPRoute shop/web"),
+        ]
+    )
+    code, out, _ = cli("get", "findings")
+    assert code == 0
+    assert cells(out) == [
+        ["WHERE", "CODE", "MESSAGE"],
+        ["HTTPRoute shop/web", "Undecodable", "spec: expected object"],
+        ["web.yaml:7", "BrokenDocument", "bad indentation"],
+        ["web.yaml:31", "Duplicate", "Gateway default/edge stands twice"],
+    ]
+    for name, lines in (("web.yaml", 2), ("web.yaml:7", 1), ("HTTPRoute shop/web", 1)):
+        _, out, _ = cli("get", "findings", name, "--no-headers")
+        assert len(out.splitlines()) == lines
+    _, out, _ = cli("get", "findings", "web.yaml:7", "-o", "json")
+    assert json.loads(out)["spec"] == {
+        "where": "web.yaml:7",
+        "code": "BrokenDocument",
+        "message": "bad indentation",
+    }
+    _, out, _ = cli("get", "findings", "-o", "name")
+    assert out.splitlines()[1] == "finding/web.yaml:7/BrokenDocument"
+
+
+def test_no_findings_are_said_to_be_none(cli: Cli, instance: Instance) -> None:
+    code, out, err = cli("get", "findings")
+    assert (code, out, err) == (0, "", "No findings found.\n")
+    code, _, err = cli("get", "findings", "web.yaml")
+    assert code == 1
+    assert 'findings "web.yaml" not found' in err

@@ -1,8 +1,8 @@
 """The admin API: JSON over a Unix socket.
 
-    GET /api/v1/{gateways|routes|backends|endpoints}[?namespace=NS][&watch=true]
+    GET /api/v1/{gateways|routes|backends|endpoints|findings}[?namespace=NS][&watch=true]
     GET /api/v1/{gateways|routes|backends|endpoints}/NAMESPACE/NAME
-    GET /api/v1/findings, /api/v1/instance, /api/v1/version
+    GET /api/v1/instance, /api/v1/version
 
 A watch answers JSON lines: all items as ADDED, a BOOKMARK, then what changes. Errors carry `api.Problem`.
 """
@@ -69,7 +69,6 @@ class AdminServer:
     def app(self) -> web.Application:
         """The application without its socket."""
         app = web.Application(middlewares=[self._problems])
-        app.router.add_get("/api/v1/findings", self._findings)
         app.router.add_get("/api/v1/instance", self._about)
         app.router.add_get("/api/v1/version", self._version)
         app.router.add_get("/api/v1/{collection}", self._list)
@@ -89,7 +88,7 @@ class AdminServer:
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         collection = _collection(request)
-        namespace = request.query.get("namespace", "")
+        namespace = request.query.get("namespace", "") if collection.namespaced else ""
         await self._look(collection)
         if request.query.get("watch") in {"1", "true"}:
             return await self._watch(request, collection, namespace)
@@ -171,9 +170,6 @@ class AdminServer:
     async def _look(self, collection: api.Collection) -> None:
         if collection in (api.Collection.BACKENDS, api.Collection.ENDPOINTS):
             await self._looking.look()
-
-    async def _findings(self, _: web.Request) -> web.Response:
-        return _json(self._inventory.findings)
 
     async def _about(self, _: web.Request) -> web.Response:
         return _json(self._instance())

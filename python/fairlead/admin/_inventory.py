@@ -1,7 +1,8 @@
 """What the instance knows, as the admin API shows it. No I/O.
 
 Laws:
-1. Only what is ours is shown: Gateways and Routes with a status of ours, Backends and Endpoints of the Snapshot.
+1. Only what is ours is shown: Gateways and Routes with a status of ours, Backends and Endpoints of the Snapshot,
+   findings.
 2. Listing is done key by key, so that whoever asks for much can be served in slices.
 """
 
@@ -12,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from fairlead import api, snapshot, stream
+from fairlead.admin._findings import all_findings, finding
 from fairlead.admin._telemetry import Measure, TelemetryBook
 from fairlead.resources import Gateway, HTTPRoute, Kind, ObjectMeta, Ref
 from fairlead.sources import Change, Finding, Removed, Synced, Unavailable, Upserted
@@ -35,6 +37,8 @@ class Inventory:
         self._kinds: dict[Kind, api.KindState] = {}
         self._proxies: dict[str, api.ProxyState] = {}
         self._revision = 0
+        self._all_findings: tuple[int, dict[Ref, api.Finding]] = (-1, {})
+        """All of them, as they were at a revision."""
 
     @property
     def revision(self) -> int:
@@ -66,17 +70,15 @@ class Inventory:
 
     def find(self, findings: Sequence[Finding]) -> None:
         """Takes findings of the source or of translation; a resolved one takes back its like."""
-        for finding in findings:
+        for one in findings:
             self._revision += 1
-            if finding.resolved:
-                self._findings.pop((finding.code, finding.where), None)
+            if one.resolved:
+                self._findings.pop((one.code, one.where), None)
             else:
-                self._findings[finding.code, finding.where] = api.Finding(
-                    code=finding.code, message=finding.message, where=finding.where
-                )
+                self._findings[one.code, one.where] = finding(one.code, one.message, one.where)
 
     def touch(self) -> None:
-        """Statuses have changed."""
+        """Statuses or refusals have changed."""
         self._revision += 1
 
     def told(self, event: stream.Event) -> None:
@@ -109,9 +111,17 @@ class Inventory:
             self._proxies[proxy] = msgspec.structs.replace(state, **fields)
 
     @property
-    def findings(self) -> tuple[api.Finding, ...]:
+    def findings(self) -> dict[Ref, api.Finding]:
         """What users should mend, by place."""
-        return tuple(self._findings[key] for key in sorted(self._findings, key=lambda key: (key[1], key[0])))
+        if self._all_findings[0] != self.revision:
+            found = all_findings(
+                told=self._findings.values(),
+                kinds=self._kinds,
+                refused=self._store.refused.values(),
+                proxies=self.proxies,
+            )
+            self._all_findings = self.revision, found
+        return self._all_findings[1]
 
     @property
     def kinds(self) -> tuple[api.KindState, ...]:
@@ -138,6 +148,8 @@ class Inventory:
             case api.Collection.BACKENDS | api.Collection.ENDPOINTS:
                 names = [key.name for key in self._store if key.kind is snapshot.Kind.BACKEND]
                 return sorted(map(_backend_ref, names))
+            case api.Collection.FINDINGS:
+                return list(self.findings)
 
     def items(self, collection: api.Collection, ref: Ref) -> Sequence[api.Item]:
         """What a key of `keys` stands for: one object, several Endpoints, or nothing (any more)."""
@@ -150,6 +162,9 @@ class Inventory:
                 return self._backend(ref)
             case api.Collection.ENDPOINTS:
                 return self._endpoints(ref)
+            case api.Collection.FINDINGS:
+                found = self.findings.get(ref)
+                return () if found is None else (found,)
 
     def _gateway(self, ref: Ref) -> Sequence[api.Item]:
         item = self._objects.get((Kind.GATEWAY, ref))

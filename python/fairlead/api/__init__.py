@@ -1,14 +1,13 @@
 """The admin API's Structs, shared with the command line.
 
 Laws:
-1. Gateways and Routes are the Kubernetes objects with their status; Backends and Endpoints are Fairlead's
-   own views in the same shape.
+1. Gateways and Routes are the Kubernetes objects with their status; Backends, Endpoints and Findings are
+   Fairlead's own views in the same shape.
 2. Nothing here imports more than msgspec and the resources: the command line starts fast.
 """
 
 from fairlead.api._instance import (
     BindState,
-    Finding,
     Instance,
     KindState,
     Problem,
@@ -25,6 +24,8 @@ from fairlead.api._objects import (
     Endpoint,
     EndpointSpec,
     EndpointStatus,
+    Finding,
+    FindingSpec,
     Gateway,
     Item,
     ItemList,
@@ -57,6 +58,7 @@ __all__ = [
     "EndpointSpec",
     "EndpointStatus",
     "Finding",
+    "FindingSpec",
     "Gateway",
     "GatewayClassStatus",
     "GatewayStatus",

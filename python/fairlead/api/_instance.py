@@ -7,15 +7,6 @@ class _View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A part of an answer."""
 
 
-class Finding(_View, frozen=True, kw_only=True):
-    """Something that a user should mend."""
-
-    code: str
-    message: str
-    where: str
-    """`FILE:LINE`, or `KIND NAMESPACE/NAME`."""
-
-
 class KindState(_View, frozen=True, kw_only=True):
     """Whether a kind can be read."""
 

@@ -23,6 +23,12 @@ class Collection(StrEnum):
     ROUTES = "routes"
     BACKENDS = "backends"
     ENDPOINTS = "endpoints"
+    FINDINGS = "findings"
+
+    @property
+    def namespaced(self) -> bool:
+        """Whether its items are in namespaces."""
+        return self is not Collection.FINDINGS
 
 
 class Gateway(_View, frozen=True, kw_only=True):
@@ -137,9 +143,27 @@ class Endpoint(_View, frozen=True, kw_only=True):
     status: EndpointStatus
 
 
-Item = Gateway | Route | Backend | Endpoint
+class FindingSpec(_View, frozen=True, kw_only=True):
+    """What is wrong, and where."""
 
-ItemT = TypeVar("ItemT", Gateway, Route, Backend, Endpoint)
+    where: str
+    """`FILE:LINE`, or `KIND NAMESPACE/NAME`."""
+    code: str
+    message: str
+
+
+class Finding(_View, frozen=True, kw_only=True):
+    """Something that a user should mend; named `WHERE/CODE`, in no namespace."""
+
+    api_version: str = FAIRLEAD_API
+    kind: str = "Finding"
+    metadata: ObjectMeta
+    spec: FindingSpec
+
+
+Item = Gateway | Route | Backend | Endpoint | Finding
+
+ItemT = TypeVar("ItemT", Gateway, Route, Backend, Endpoint, Finding)
 
 
 class ItemList(_View, Generic[ItemT], frozen=True, kw_only=True):
@@ -174,5 +198,6 @@ ITEM_TYPES: dict[Collection, type[Item]] = {
     Collection.ROUTES: Route,
     Collection.BACKENDS: Backend,
     Collection.ENDPOINTS: Endpoint,
+    Collection.FINDINGS: Finding,
 }
 """What each collection holds."""

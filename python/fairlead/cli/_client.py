@@ -47,7 +47,8 @@ class Client:
         return msgspec.json.decode(self._get("instance"), type=api.Instance)
 
     def findings(self) -> tuple[api.Finding, ...]:
-        return msgspec.json.decode(self._get("findings"), type=tuple[api.Finding, ...])
+        body = self.list(api.Collection.FINDINGS, "")
+        return msgspec.json.decode(body, type=api.ItemList[api.Finding]).items
 
     def list(self, collection: api.Collection, namespace: str) -> bytes:
         """The collection as JSON; an empty `namespace` means all."""

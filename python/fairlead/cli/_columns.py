@@ -21,7 +21,8 @@ class Column(msgspec.Struct, frozen=True):
 
 def columns(collection: api.Collection, *, wide: bool, namespaces: bool) -> list[Column]:
     """The columns of a collection; `namespaces` puts the namespace in front."""
-    first = [Column("NAMESPACE", lambda item: item.metadata.namespace)] if namespaces else []
+    first = [Column("NAMESPACE", lambda item: item.metadata.namespace)]
+    first = first if namespaces and collection.namespaced else []
     return first + [column for column in _TABLES[collection] if wide or not column.wide]
 
 
@@ -129,6 +130,10 @@ def _endpoint(read: Callable[[api.Endpoint], str]) -> Callable[[api.Item], str]:
     return lambda item: read(item) if isinstance(item, api.Endpoint) else ""
 
 
+def _finding(read: Callable[[api.FindingSpec], str]) -> Callable[[api.Item], str]:
+    return lambda item: read(item.spec) if isinstance(item, api.Finding) else ""
+
+
 def _rate(traffic: api.Traffic | None) -> str:
     rate = traffic.requests_per_second if traffic else None
     return "-" if rate is None else f"{rate:.1f}"
@@ -187,6 +192,11 @@ _TABLES: dict[api.Collection, list[Column]] = {
         Column("MAX-CONNECTIONS", _backend(_max_connections), wide=True),
         Column("RETRIES", _backend(lambda item: str(item.spec.retry_attempts)), wide=True),
         Column("ORIGIN", _backend(lambda item: _joined(sorted(set(item.spec.origins.values())))), wide=True),
+    ],
+    api.Collection.FINDINGS: [
+        Column("WHERE", _finding(lambda spec: spec.where)),
+        Column("CODE", _finding(lambda spec: spec.code)),
+        Column("MESSAGE", _finding(lambda spec: spec.message)),
     ],
     api.Collection.ENDPOINTS: [
         Column("BACKEND", _endpoint(lambda item: item.spec.backend)),

@@ -25,12 +25,14 @@ _WORDS = {
     api.Collection.ROUTES: ("routes", "route", "httproutes", "httproute"),
     api.Collection.BACKENDS: ("backends", "backend"),
     api.Collection.ENDPOINTS: ("endpoints", "endpoint", "ep"),
+    api.Collection.FINDINGS: ("findings", "finding"),
 }
 _KIND_WORDS = {
     api.Collection.GATEWAYS: "gateway.gateway.networking.k8s.io",
     api.Collection.ROUTES: "httproute.gateway.networking.k8s.io",
     api.Collection.BACKENDS: "backend",
     api.Collection.ENDPOINTS: "endpoint",
+    api.Collection.FINDINGS: "finding",
 }
 
 
@@ -56,16 +58,16 @@ def get(
     no_headers: Annotated[bool, Parameter(negative=())] = False,
     address: str | None = None,
 ) -> int:
-    """Shows gateways, routes, backends or endpoints of the running instance.
+    """Shows gateways, routes, backends, endpoints or findings of the running instance.
 
     Parameters
     ----------
     what
-        gateways, routes, backends or endpoints.
+        gateways, routes, backends, endpoints, or findings: what is wrong, and where.
     name
-        Only this one. For backends and endpoints: SERVICE or SERVICE:PORT.
+        Only this one. For backends and endpoints: SERVICE or SERVICE:PORT. For findings: FILE, FILE:LINE or an object.
     namespace
-        The namespace to look into.
+        The namespace to look into. Findings are in none.
     all_namespaces
         Look into all namespaces.
     output
@@ -83,7 +85,7 @@ def get(
     asked = _Asked(
         collection=collection,
         name=name,
-        namespace="" if all_namespaces else namespace,
+        namespace="" if all_namespaces or not collection.namespaced else namespace,
         output=output,
         no_headers=no_headers,
     )
@@ -110,6 +112,8 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
         if self.name is None:
             return True
         full = item.metadata.name
+        if isinstance(item, api.Finding):
+            return self.name in {full, item.spec.where, item.spec.where.rpartition(":")[0]}
         backend = full.partition("/")[0]
         if isinstance(item, api.Backend | api.Endpoint):
             return self.name in {full, backend, backend.rpartition(":")[0]}
@@ -122,7 +126,8 @@ def _list(client: Client, asked: _Asked) -> None:
     found = [(raw, msgspec.convert(raw, kind)) for raw in answer["items"]]
     found = [(raw, item) for raw, item in found if asked.wants(item)]
     if asked.name is not None and not found:
-        raise NotFoundError(f'{asked.collection} "{asked.name}" not found in namespace {asked.namespace}')
+        where = f" in namespace {asked.namespace}" if asked.namespace else ""
+        raise NotFoundError(f'{asked.collection} "{asked.name}" not found{where}')
     match asked.output:
         case Output.JSON | Output.YAML:
             raws = [raw for raw, _ in found]
@@ -201,13 +206,16 @@ def _print(texts: Iterable[str]) -> None:
 
 def _say_nothing(client: Client, asked: _Asked, elsewhere: int) -> None:
     """Why there is nothing to show."""
-    where = f"in namespace {asked.namespace}" if asked.namespace else "in any namespace"
-    sys.stderr.write(f"No {asked.collection} found {where}.\n")
+    where = f" in namespace {asked.namespace}" if asked.namespace else " in any namespace"
+    sys.stderr.write(f"No {asked.collection} found{where if asked.collection.namespaced else ''}.\n")
     if elsewhere:
         sys.stderr.write(f"hint: {elsewhere} in other namespaces: use -A\n")
     instance = client.instance()
     if not instance.ready:
         problems = "".join(f", {kind.kind}: {kind.problem}" for kind in instance.kinds if kind.problem)
         sys.stderr.write(f"hint: not everything has been read yet{problems}\n")
-    for finding in client.findings()[:_FINDINGS]:
+    found = [] if asked.collection is api.Collection.FINDINGS else [one.spec for one in client.findings()]
+    for finding in found[:_FINDINGS]:
         sys.stderr.write(f"finding: {finding.where}: {finding.message} ({finding.code})\n")
+    if len(found) > _FINDINGS:
+        sys.stderr.write(f"hint: {len(found) - _FINDINGS} more: fairlead get findings\n")

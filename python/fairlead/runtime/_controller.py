@@ -148,6 +148,7 @@ class Controller:
         self._server.publish(delta, event_ms=event_ms)
         if refused != self._store.refused:
             self._statuses.rejected("", tuple(self._store.refused.values()))
+            self._inventory.touch()
         if delta.statuses:
             self._statuses.update(delta.statuses, self._position())
             self._statuses_changed()
