@@ -1,7 +1,7 @@
 """`make bench-cluster`: Fairlead and its peers on one real cluster, in one run; writes docs/cluster-figures.md.
 
 `--only skew,restart,outage,lags,routes,memory` and `--peers Fairlead,Traefik` narrow it down; then nothing is
-written and the tables are printed only.
+written and the tables are printed only. No scene begins after `--minutes`; the page says which did not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,11 +35,13 @@ from tests.e2e.harness import manifests
 from tests.e2e.harness.cluster import ROOT, Cluster, Namespace, NotRunError
 
 ROUTES = 200
+FAILURES = (AssertionError, RuntimeError, OSError, subprocess.SubprocessError)
+"""What scenes and clusters raise where something is not as it should be."""
 
 PEERS: dict[str, list[type[Peer]]] = {
     "skew": [Direct, NginxDefault, Nginx, Traefik, FairleadRoundRobin, FairleadPeer],
     "restart": [Direct, Nginx, Traefik, FairleadPeer],
-    "outage": [Nginx, Traefik, FairleadPeer],
+    "outage": [Direct, Nginx, Traefik, FairleadPeer],
     "lags": [Traefik, FairleadPeer],
     "routes": [Traefik, FairleadPeer],
     "memory": [Traefik, FairleadPeer],
@@ -79,45 +82,77 @@ def running(kind: type[Peer], cluster: Cluster, folder: Path) -> Iterator[Peer]:
         peer.stop()
 
 
-def measure(cluster: Cluster, folder: Path, only: set[str], names: set[str]) -> report.Figures:
-    """Every scene with every peer, each with a fresh process and a fresh namespace."""
+def measure(cluster: Cluster, folder: Path, only: set[str], names: set[str], until: float) -> report.Figures:
+    """Every scene with every peer; those that would begin after `until` (monotonic seconds) are left out."""
+    chosen = [
+        (scene, group, kind)
+        for scene in SCENES
+        for group in [next(group for group in PEERS if scene.startswith(group))]
+        for kind in PEERS[group]
+        if (not only or group in only) and (not names or kind.name in names)
+    ]
     figures: report.Figures = {}
-    count = 0
-    for scene, play in SCENES.items():
-        group = next(group for group in PEERS if scene.startswith(group))
-        if only and group not in only:
-            continue
-        for kind in PEERS[group]:
-            if names and kind.name not in names:
-                continue
-            count += 1
-            namespace = Namespace(cluster, f"bench-{count}")
-            own = folder / str(count)
-            own.mkdir()
-            try:
-                with running(kind, cluster, own) as peer:
-                    figures.setdefault(scene, {})[kind.name] = play(peer, namespace)
-                print(f"{scene}: {kind.name}: {report.short(figures[scene][kind.name])}", flush=True)
-            except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-                print(f"{scene}: {kind.name}: not measured: {error}", file=sys.stderr, flush=True)
-            finally:
-                # Many routes would still be seen by the next peer; a few Pods on their way out do no harm.
-                wait = "--timeout=120s" if group in {"routes", "memory"} else "--wait=false"
-                namespace.kubectl("delete", "namespace", namespace.name, wait, check=False)
+    for number, (scene, group, kind) in enumerate(chosen, 1):
+        begun = time.monotonic()
+        found: Any = report.NotMeasured("the time of the run was over")
+        if begun < until:
+            found = measure_one(cluster, folder / str(number), scene, kind)
+            # Many routes would still be seen by the next peer; a few Pods on their way out do no harm.
+            clean_up(
+                cluster,
+                number,
+                wait=group in {"routes", "memory"} and number < len(chosen),
+                outage=group == "outage",
+            )
+        figures.setdefault(scene, {})[kind.name] = found
+        print(f"{scene}: {kind.name}: {report.short(found)} ({time.monotonic() - begun:.0f} s)", flush=True)
     return figures
+
+
+def measure_one(cluster: Cluster, folder: Path, scene: str, kind: type[Peer]) -> Any:
+    """One scene with a fresh process and a fresh namespace. What goes wrong is told and ends no other scene."""
+    folder.mkdir()
+    found: Any = None
+    try:
+        namespace = Namespace(cluster, _namespace(int(folder.name)))
+        with running(kind, cluster, folder) as peer:
+            found = SCENES[scene](peer, namespace)
+    except FAILURES as error:
+        print(f"{scene}: {kind.name}: {error}", file=sys.stderr, flush=True)
+        # A figure stands even if the peer did not end as it should.
+        if found is None:
+            found = report.NotMeasured(str(error).partition("\n")[0])
+    return found
+
+
+def clean_up(cluster: Cluster, number: int, *, wait: bool, outage: bool) -> None:
+    """Makes the cluster what it was before a scene."""
+    try:
+        if outage:
+            cluster.recover()
+        how = "--timeout=120s" if wait else "--wait=false"
+        cluster.kubectl("delete", "namespace", _namespace(number), how, check=False)
+    except FAILURES as error:
+        print(f"the cluster has not recovered: {error}", file=sys.stderr, flush=True)
+
+
+def _namespace(number: int) -> str:
+    return f"bench-{number}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cluster", description=__doc__)
     parser.add_argument("--only", default="")
     parser.add_argument("--peers", default="")
+    parser.add_argument("--minutes", type=float, default=16.0)
     options = parser.parse_args()
     only = {word for word in options.only.split(",") if word}
     names = {word for word in options.peers.split(",") if word}
 
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
-    )  # so that the cluster ends as well
+    until = time.monotonic() + options.minutes * 60
+    load_average = " ".join(f"{each:.2f}" for each in os.getloadavg())
+    # So that the cluster ends as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     for program, name in ((tools.nginx(), "nginx"), (tools.traefik(), "Traefik")):
         if program is None:
@@ -132,11 +167,11 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="fairlead-bench-"))
     try:
         cluster.install(manifests.gateway_class(), all_kinds=True)
-        figures = measure(cluster, folder, only, names)
+        figures = measure(cluster, folder, only, names, until)
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    text = report.tables(figures, machine())
+    text = report.tables(figures, machine(), load_average)
     print(text)
     if not only and not names:
         report.write(text)

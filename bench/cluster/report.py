@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import statistics
+from dataclasses import dataclass
 from typing import Any
 
 from bench.cluster.scenes import Failures, Lags, median_and_worst
 from tests.e2e.harness.cluster import ROOT
 
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """In a figure's place, where there is none."""
+
+    why: str
+
+
 Figures = dict[str, dict[str, Any]]
-"""Scene to peer to what the scene returned."""
+"""Scene to peer to what the scene returned, or NotMeasured."""
 
 PAGE = ROOT / "docs" / "cluster-figures.md"
 README = ROOT / "README.md"
@@ -28,8 +37,9 @@ watch the Gateway API.
   that nothing waits for a place), timeout 5 s; everything but a 200 has failed.
   Rolling restart of 10 Pods, one at a time; the Pods serve on for 2 s after SIGTERM, or exit at once. Outage: the
   API server is killed for 20 s, and 3 s into it 2 of 10 Pods lose their sandbox, or their packets are dropped.
-* **Lag**: 1,500 GET/s on 16 connections during a rolling restart; from the EndpointSlice event, as a watch of the
-  benchmark's own received it, to the last request that a terminating Pod answered and the first that a new one did, both by the time of sending.
+* **Lag**: 1,500 GET/s on 16 connections (more while all are busy) during a rolling restart; from the EndpointSlice event, as a watch of the
+  benchmark's own received it, to the last request that a terminating Pod answered and the first that a new one did,
+  both by the time of sending.
   Negative: the peer knew before the benchmark did. Each Pod gets a request every 7 ms, which bounds the resolution.
 * **New routes**: 200 HTTPRoutes, one per 50 ms; each host is asked every 5 ms from the moment at which the API
   server accepted the route; milliseconds to the first 200.
@@ -41,6 +51,8 @@ watch the Gateway API.
 def short(value: Any) -> str:
     """One cell."""
     match value:
+        case NotMeasured():
+            return "not measured"
         case Failures():
             return f"{value.failed} of {value.total} (slowest {value.slowest_ms:.0f} ms)"
         case Lags():
@@ -66,10 +78,23 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def tables(figures: Figures, machine: str) -> str:
+ROWS = {
+    "restart": "rolling restart, Pods drain 2 s: failed",
+    "restart at once": "rolling restart, Pods exit at once: failed",
+    "outage, sandboxes lost": "API server away 20 s, 2 Pods lose their sandbox: failed",
+    "outage, packets dropped": "API server away 20 s, packets of 2 Pods dropped: failed",
+    "lags": "ms, median / worst: last request to a terminating Pod; first request to a new Pod",
+    "routes": "200 new routes, ms until 200: mean / worst, answers other than 404 before",
+    "memory": "MiB of all processes: before / with 1,000 routes and Services of 10 endpoints",
+}
+
+
+def tables(figures: Figures, machine: str, load_average: str) -> str:
     """The figures as Markdown, scene by scene."""
-    parts = [f"{machine}, {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}."]
-    if skew := figures.get("skew"):
+    date = f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}"
+    parts = [f"{machine}, {date}; one run, load average before it {load_average}."]
+    skew = {peer: found for peer, found in figures.get("skew", {}).items() if not _lacks(found)}
+    if skew:
         connections = list(next(iter(skew.values())))
         parts.append("Hottest Pod / mean (idle Pods of 10), 20,000 requests by number of client connections:")
         parts.append(
@@ -81,28 +106,32 @@ def tables(figures: Figures, machine: str) -> str:
                 ],
             )
         )
-    rest = {
-        "restart": "rolling restart, Pods drain 2 s: failed",
-        "restart at once": "rolling restart, Pods exit at once: failed",
-        "outage, sandboxes lost": "API server away 20 s, 2 Pods lose their sandbox: failed",
-        "outage, packets dropped": "API server away 20 s, packets of 2 Pods dropped: failed",
-        "lags": "ms, median / worst: last request to a terminating Pod; first request to a new Pod",
-        "routes": "200 new routes, ms until 200: mean / worst, answers other than 404 before",
-        "memory": "MiB of all processes: before / with 1,000 routes and Services of 10 endpoints",
-    }
-    peers = list(dict.fromkeys(peer for scene in rest for peer in figures.get(scene, {})))
+    peers = list(dict.fromkeys(peer for scene in ROWS for peer in figures.get(scene, {})))
     if peers:
         rows = [
-            [title, *(short(figures[scene][peer]) if peer in figures[scene] else "-" for peer in peers)]
-            for scene, title in rest.items()
+            [title, *(short(figures[scene][peer]) if peer in figures[scene] else "" for peer in peers)]
+            for scene, title in ROWS.items()
             if scene in figures
         ]
         parts.append(table(["", *peers], rows))
+        parts.append("Cells are empty where a scene is about peers that follow the Gateway API.")
+    lacking = [
+        f"* {scene}, {peer}: not measured: {found.why}"
+        for scene, by_peer in figures.items()
+        for peer, found in by_peer.items()
+        if _lacks(found)
+    ]
+    if lacking:
+        parts.append("\n".join(lacking))
     return "\n\n".join(parts)
 
 
+def _lacks(found: Any) -> bool:
+    return isinstance(found, NotMeasured)
+
+
 def write(text: str) -> None:
-    """Writes the page, and the tables between the README's marks."""
+    """Replaces the page, and what stands between the README's marks."""
     PAGE.write_text(
         f"# Figures on a real cluster\n\n`make bench-cluster` writes this page.\n\n{text}\n\n## Method\n{METHOD}"
     )

@@ -17,6 +17,8 @@ HOST = "bench.example"
 PODS = 10
 SKEW_REQUESTS = 20_000
 SKEW_CONNECTIONS = (1, 4, 10)
+EXTRA = 4000
+"""Further connections that the client may open while all are busy, so that a stalled request holds up no other."""
 AFTERWARDS_S = 4.0
 OUTAGE_S = 20.0
 
@@ -56,7 +58,7 @@ def steady(target_address: str, target_port: int) -> Plan:
         port=target_port,
         hosts=[HOST],
         connections=16,
-        extra=4000,
+        extra=EXTRA,
         rate=300,
         poisson=True,
     )
@@ -93,30 +95,35 @@ def rolling_restart(peer: Peer, namespace: Namespace, drain: str) -> Failures:
 
 
 def outage(peer: Peer, namespace: Namespace, fault: str) -> Failures:
-    """Failures while the API server is stopped for 20 s; 3 s into it 2 of 10 Pods die by `fault`."""
+    """Failures while the API server is stopped for 20 s; 3 s into it 2 of 10 Pods die by `fault`.
+
+    The cluster has to recover afterwards.
+    """
     cluster = peer.cluster
     deploy(namespace)
     target = peer.serve(namespace, "echo", HOST)
     pods = namespace.pods("echo")[:2]
-    with cluster.load(steady(target.address, target.port)) as load:
-        time.sleep(2)
-        with cluster.without_api_server():
-            stopped_at = time.monotonic()
-            time.sleep(3)
-            for pod in pods:
-                (cluster.kill_sandbox if fault == "sandboxes lost" else cluster.drop_packets)(pod)
-            time.sleep(max(0.0, stopped_at + OUTAGE_S - time.monotonic()))
-        result = Failures.of(load.stop())
-    cluster.pass_packets()
-    cluster.recover()
-    return result
+    try:
+        with cluster.load(steady(target.address, target.port)) as load:
+            time.sleep(2)
+            with cluster.without_api_server():
+                stopped_at = time.monotonic()
+                time.sleep(3)
+                for pod in pods:
+                    (cluster.kill_sandbox if fault == "sandboxes lost" else cluster.drop_packets)(pod)
+                time.sleep(max(0.0, stopped_at + OUTAGE_S - time.monotonic()))
+            return Failures.of(load.stop())
+    finally:
+        cluster.pass_packets()
 
 
 def lags(peer: Peer, namespace: Namespace) -> Lags:
     """How fast a rolling restart is followed, at 1,500 requests/s on 16 connections."""
     deploy(namespace)
     target = peer.serve(namespace, "echo", HOST)
-    plan = Plan(address=target.address, port=target.port, hosts=[HOST], connections=16, rate=1500)
+    plan = Plan(
+        address=target.address, port=target.port, hosts=[HOST], connections=16, extra=EXTRA, rate=1500
+    )
     path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace.name}/endpointslices"
     with peer.cluster.api.watch(path) as watch, peer.cluster.load(plan) as load:
         time.sleep(1)
