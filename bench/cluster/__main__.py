@@ -35,8 +35,6 @@ from tests.e2e.harness import manifests
 from tests.e2e.harness.cluster import ROOT, Cluster, Namespace, NotRunError
 
 ROUTES = 200
-FAILURES = (AssertionError, RuntimeError, OSError, subprocess.SubprocessError)
-"""What scenes and clusters raise where something is not as it should be."""
 
 PEERS: dict[str, list[type[Peer]]] = {
     "skew": [Direct, NginxDefault, Nginx, Traefik, FairleadRoundRobin, FairleadPeer],
@@ -75,8 +73,8 @@ SCENES: dict[str, Callable[[Peer, Namespace], Any]] = {
 @contextmanager
 def running(kind: type[Peer], cluster: Cluster, folder: Path) -> Iterator[Peer]:
     peer = kind(cluster, folder)
-    peer.start()
     try:
+        peer.start()
         yield peer
     finally:
         peer.stop()
@@ -117,11 +115,11 @@ def measure_one(cluster: Cluster, folder: Path, scene: str, kind: type[Peer]) ->
         namespace = Namespace(cluster, _namespace(int(folder.name)))
         with running(kind, cluster, folder) as peer:
             found = SCENES[scene](peer, namespace)
-    except FAILURES as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other scenes are worth their time
         print(f"{scene}: {kind.name}: {error}", file=sys.stderr, flush=True)
         # A figure stands even if the peer did not end as it should.
         if found is None:
-            found = report.NotMeasured(str(error).partition("\n")[0])
+            found = report.NotMeasured(str(error).partition("\n")[0] or type(error).__name__)
     return found
 
 
@@ -132,7 +130,7 @@ def clean_up(cluster: Cluster, number: int, *, wait: bool, outage: bool) -> None
             cluster.recover()
         how = "--timeout=120s" if wait else "--wait=false"
         cluster.kubectl("delete", "namespace", _namespace(number), how, check=False)
-    except FAILURES as error:
+    except Exception as error:  # noqa: BLE001 - the next scenes say whether they can do without
         print(f"the cluster has not recovered: {error}", file=sys.stderr, flush=True)
 
 
