@@ -371,7 +371,10 @@ impl Worker {
     /// A client's connection has reached its deadline.
     pub(crate) fn on_deadline(&mut self, key: Key) {
         let Some(down) = self.down(key) else { return };
-        let Some(mut active) = down.active.take() else { return self.close_down(key, false) };
+        let Some(mut active) = down.active.take() else {
+            // A request that stands in line has come in time.
+            return if down.socket.is_readable() { self.drive(key) } else { self.close_down(key, false) };
+        };
         match active.flow.phase {
             Phase::Head => self.refuse(key, &mut active, DEADLINE),
             Phase::Drain | Phase::Linger => active.flow.phase = Phase::Closed { reset: false },

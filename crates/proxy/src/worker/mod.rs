@@ -5,8 +5,11 @@
 //!    the inbox, sockets, work left over from the turn before, timers, the access log, and the heartbeat.
 //! 2. Nothing here waits but the poller, and that for at most a second.
 //! 3. No connection holds the loop: after a bounded number of steps it goes to the end of the line.
-//! 4. Sockets are named by generational keys; what outlives its connection finds nothing.
-//! 5. A panic ends the connection that it came from, not the worker ([`mod@panic`]).
+//! 4. What is under way goes first. New requests stand in line, and a turn begins only [`FRESH_PER_TURN`] of them, so
+//!    that few are between their two ends at a time: their state, here and in the kernel, is still in the cache when
+//!    the answer comes, and few connections to Endpoints serve many clients.
+//! 5. Sockets are named by generational keys; what outlives its connection finds nothing.
+//! 6. A panic ends the connection that it came from, not the worker ([`mod@panic`]).
 
 mod accept;
 mod adopt;
@@ -18,6 +21,7 @@ pub(crate) mod slab;
 mod stop;
 pub(crate) mod upstream;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,6 +46,8 @@ use slab::{Key, Slab};
 const WAKER: Token = Token(usize::MAX);
 /// Events taken from the poller at once.
 const BATCH: usize = 1024;
+/// Requests that one turn begins: enough that a turn's own work does not count, few enough for the cache.
+const FRESH_PER_TURN: usize = 32;
 /// The longest sleep: the heartbeat must be seen at least once a second.
 const HEARTBEAT: Micros = Micros(900_000);
 
@@ -129,8 +135,8 @@ pub(crate) struct Worker {
     listeners: Vec<Option<Listening>>,
     handed: Vec<accept::Handed>,
     reserve: Option<std::fs::File>,
-    /// Connections that had more to do than their turn allowed.
-    again: Vec<Key>,
+    /// Connections in line: with a new request, or with more to do than their turn allowed.
+    line: VecDeque<Key>,
     rung: Vec<(Key, Micros)>,
     room: Room,
     log: LogWriter,
@@ -202,7 +208,7 @@ impl Worker {
             listeners: Vec::new(),
             handed: Vec::new(),
             reserve: accept::reserve(),
-            again: Vec::new(),
+            line: VecDeque::new(),
             rung: Vec::new(),
             room: Room::default(),
             log: LogWriter::default(),
@@ -262,7 +268,7 @@ impl Worker {
 
     fn timeout(&self) -> Duration {
         // The first turn looks at everything: nobody could wake this worker before.
-        if !self.again.is_empty() || self.room.is_freed() || self.cell().heartbeat() == Micros::ZERO {
+        if !self.line.is_empty() || self.room.is_freed() || self.cell().heartbeat() == Micros::ZERO {
             return Duration::ZERO;
         }
         // As of the turn's one look at the clock: a ring is late by the work done since.
@@ -277,7 +283,11 @@ impl Worker {
         match self.conns.get_mut(key) {
             Some(Conn::Down(down)) => {
                 down.socket.note(event);
-                self.drive(key);
+                if down.active.is_some() {
+                    self.drive(key);
+                } else {
+                    self.line.push_back(key);
+                }
             }
             Some(Conn::Up(up)) => {
                 up.socket.note(event);
@@ -287,19 +297,17 @@ impl Worker {
         }
     }
 
-    /// Lets connections go on that had used up their steps.
+    /// Lets those connections act that are first in line.
     fn go_on(&mut self) {
-        let mut again = std::mem::take(&mut self.again);
-        for key in again.drain(..) {
+        // What comes into line meanwhile is for the next turn.
+        for _ in 0..self.line.len().min(FRESH_PER_TURN) {
+            let Some(key) = self.line.pop_front() else { return };
             self.guard(key, |worker| worker.drive(key));
         }
-        // What was queued meanwhile is for the next turn.
-        again.append(&mut self.again);
-        self.again = again;
     }
 
     pub(crate) fn drive_again(&mut self, key: Key) {
-        self.again.push(key);
+        self.line.push_back(key);
     }
 
     fn ring(&mut self) {
