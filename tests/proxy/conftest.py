@@ -51,6 +51,7 @@ class World:
     folder: Path
     backend_port: int
     bind_port: int
+    policy: s.Policy = field(default_factory=s.Policy)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def config(self, **more: object) -> str:
@@ -99,7 +100,11 @@ class World:
                 s.Listener(bind=bind, gateway_namespace="infra", gateway="edge", listener="http", port=80),
             ),
             (s.Kind.ENDPOINTS, backend, s.Endpoints(endpoints=(endpoint,))),
-            (s.Kind.BACKEND, backend, s.Backend(namespace="shop", service="app", port=80)),
+            (
+                s.Kind.BACKEND,
+                backend,
+                s.Backend(namespace="shop", service="app", port=80, policy=self.policy),
+            ),
             (
                 s.Kind.ROUTE,
                 "HTTPRoute/shop/app",

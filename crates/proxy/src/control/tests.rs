@@ -1,10 +1,12 @@
 //! Transactions in virtual time: updates in, roots out.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fairlead_route::RequestView;
-use fairlead_snapshot::{Endpoint, Kind, Position, Update};
+use fairlead_snapshot::{Endpoint, Kind, Policy, Position, Resource, Update};
 
 use super::core::Commit;
 use super::world::{
@@ -181,6 +183,22 @@ fn metrics_and_telemetry_have_one_word_for_where_an_endpoint_stands() {
         delta.deltas.push((APP.to_owned(), hashes[step], hashes[step + 1], vec![endpoint], vec![]));
         assert_eq!(word(&delta.apply(&mut core, step as u64 + 2)), expected);
     }
+}
+
+#[test]
+fn a_backend_has_what_its_policy_says_and_keeps_its_count_of_overflows() {
+    let mut core = core();
+    let commit = gateway().apply(&mut core, 1);
+    let state = reached(&commit.root, "/").unwrap();
+    assert_eq!((state.max_connections_per_endpoint, state.retry_attempts), (None, 1));
+    state.overflows.fetch_add(3, Ordering::Relaxed);
+    let Resource::Backend(mut limited) = backend("app") else { panic!("no Backend") };
+    limited.policy =
+        Policy { max_connections_per_endpoint: Some(20), retry_attempts: 0, ..Policy::default() };
+    let commit = Sent::default().put(APP, "k2", Resource::Backend(limited)).apply(&mut core, 2);
+    let state = reached(&commit.root, "/").unwrap();
+    assert_eq!((state.max_connections_per_endpoint, state.retry_attempts), (NonZeroU32::new(20), 0));
+    assert_eq!(state.overflows.load(Ordering::Relaxed), 3);
 }
 
 #[test]
