@@ -241,6 +241,93 @@ mod tests {
         }
     }
 
+    /// What comes of each path: its normal form, or why it has none.
+    #[track_caller]
+    fn becomes(paths: &[(&str, Result<&str, PathError>)]) {
+        for (path, expected) in paths {
+            assert_eq!(normal(path.as_bytes()), expected.map(str::to_owned), "{path:?}");
+        }
+    }
+
+    // The inputs of class D, one by one.
+
+    #[test]
+    fn d_api_dot_dot_slash() {
+        becomes(&[
+            ("/api../", Ok("/api../")),
+            ("/api../admin", Ok("/api../admin")),
+            ("/api/../admin", Ok("/admin")),
+            ("/api/..", Ok("/")),
+            ("/../admin", Err(PathError::AboveRoot)),
+        ]);
+    }
+
+    #[test]
+    fn d_percent_2e_percent_2e() {
+        becomes(&[
+            ("/api/%2e%2e/admin", Ok("/admin")),
+            ("/api/.%2E/admin", Ok("/admin")),
+            ("/api/%2E./admin", Ok("/admin")),
+            ("/api%2e%2e/admin", Ok("/api../admin")),
+            ("/%2e%2e/admin", Err(PathError::AboveRoot)),
+            ("/%252e%252e/admin", Ok("/%252e%252e/admin")),
+        ]);
+    }
+
+    #[test]
+    fn d_percent_2f() {
+        for path in ["/api%2fadmin", "/api%2Fadmin", "/api/..%2fadmin", "/%2f", "/%2e%2e%2f"] {
+            becomes(&[(path, Err(PathError::EncodedSlash))]);
+        }
+        becomes(&[("/api%252fadmin", Ok("/api%252fadmin"))]);
+    }
+
+    #[test]
+    fn d_percent_5c() {
+        for path in ["/api%5cadmin", "/api/..%5Cadmin", "/api\\admin", "/\\"] {
+            becomes(&[(path, Err(PathError::Backslash))]);
+        }
+    }
+
+    #[test]
+    fn d_double_slash() {
+        becomes(&[
+            ("//admin", Ok("/admin")),
+            ("/api//admin", Ok("/api/admin")),
+            ("/api//../admin", Ok("/admin")),
+            ("/api//", Ok("/api/")),
+            ("//../admin", Err(PathError::AboveRoot)),
+        ]);
+    }
+
+    #[test]
+    fn d_semicolon() {
+        becomes(&[
+            ("/api;v=1/x", Ok("/api;v=1/x")),
+            ("/admin;x", Ok("/admin;x")),
+            ("/api/%3b", Ok("/api/%3B")),
+            ("/api/..;/admin", Err(PathError::DotParameter)),
+            ("/api/.;x/admin", Err(PathError::DotParameter)),
+            ("/api/%2e%2e;/admin", Err(PathError::DotParameter)),
+        ]);
+    }
+
+    #[test]
+    fn d_percent_00() {
+        for path in ["/%00", "/admin%00", "/admin%00.html"] {
+            becomes(&[(path, Err(PathError::Nul))]);
+        }
+    }
+
+    #[test]
+    fn d_hash() {
+        becomes(&[
+            ("/api#/../admin", Err(PathError::InvalidByte)),
+            ("/#", Err(PathError::InvalidByte)),
+            ("/api%23x", Ok("/api%23x")),
+        ]);
+    }
+
     /// Pieces that make trouble, in any order.
     fn paths() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![

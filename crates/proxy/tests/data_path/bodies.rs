@@ -134,6 +134,39 @@ fn an_early_answer_drains_a_small_body_and_keeps_the_connection() {
 }
 
 #[test]
+fn a_body_that_does_not_come_after_an_early_answer_is_not_waited_for_long() {
+    let backend = Backend::raw(|mut stream, _| {
+        let mut reader = support::reader(&stream);
+        if reader.head().is_some() {
+            let _ = stream.write_all(&answer("401 Unauthorized", &[], b"who?"));
+            reader.rest();
+        }
+    });
+    let mut config = support::config();
+    config.timeouts.linger_ms = 200;
+    let proxy = Proxy::with(config, &[&backend]);
+    let mut client = Client::connect(proxy.address);
+    client.send("POST / HTTP/1.1\r\nhost: app.test\r\ncontent-length: 1000\r\n\r\npart");
+    assert_eq!(client.response("POST").status, 401);
+    assert!(client.is_closed());
+    proxy.finish();
+}
+
+#[test]
+fn a_client_that_ends_its_direction_in_its_body_has_not_sent_a_request() {
+    let backend = Backend::saying("x");
+    let proxy = Proxy::start(&[&backend]);
+    for framing in ["content-length: 10", "transfer-encoding: chunked"] {
+        let mut client = Client::connect(proxy.address);
+        client.send(format!("POST / HTTP/1.1\r\nhost: app.test\r\n{framing}\r\n\r\n4\r\nhalf"));
+        client.shutdown();
+        assert!(client.is_closed(), "{framing}");
+    }
+    assert_eq!(backend.count(), 0);
+    proxy.finish();
+}
+
+#[test]
 fn an_early_answer_to_a_large_body_is_seen_before_the_connection_ends() {
     let backend = Backend::raw(|mut stream, _| {
         let mut reader = support::reader(&stream);

@@ -193,6 +193,56 @@ fn a_body_that_ends_with_the_connection_becomes_chunks() {
 }
 
 #[test]
+fn a_body_that_ends_with_the_connection_ends_so_for_an_http_1_0_client() {
+    let backend = Backend::raw(|mut stream, _| {
+        support::reader(&stream).request();
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nuntil the end").unwrap();
+    });
+    let proxy = Proxy::start(&[&backend]);
+    let mut client = Client::connect(proxy.address);
+    client.send("GET / HTTP/1.0\r\nhost: app.test\r\nconnection: keep-alive\r\n\r\n");
+    let response = client.response("GET");
+    assert_eq!(response.text(), "until the end");
+    assert_eq!((response.field("transfer-encoding"), response.field("connection")), (None, Some("close")));
+    assert!(client.is_closed());
+    proxy.finish();
+}
+
+#[test]
+fn a_body_that_ends_with_a_reset_is_not_whole() {
+    let backend = Backend::raw(|mut stream, _| {
+        support::reader(&stream).request();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nuntil ").unwrap();
+        support::pause(50);
+        socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    });
+    let proxy = Proxy::start(&[&backend]);
+    let mut client = Client::connect(proxy.address);
+    assert_eq!(client.get("/").status, 0, "no last chunk");
+    assert!(client.is_closed());
+    proxy.finish();
+}
+
+#[test]
+fn a_client_that_pipelines_and_ends_its_direction_gets_all_its_answers() {
+    let backend = Backend::http(|request| {
+        support::pause(50);
+        text(request.line().split(' ').nth(1).unwrap())
+    });
+    let proxy = Proxy::start(&[&backend]);
+    let mut client = Client::connect(proxy.address);
+    let fields = "HTTP/1.1\r\nhost: app.test\r\n";
+    client
+        .send(format!("GET /1 {fields}\r\nPOST /2 {fields}content-length: 3\r\n\r\nabcGET /3 {fields}\r\n"));
+    client.shutdown();
+    for path in ["/1", "/2", "/3"] {
+        assert_eq!(client.response("GET").text(), path);
+    }
+    assert!(client.is_closed());
+    proxy.finish();
+}
+
+#[test]
 fn connection_close_is_honoured_on_both_sides() {
     let backend = Backend::http(|_| answer("200 OK", &["connection: close"], b"bye"));
     let proxy = Proxy::start(&[&backend]);

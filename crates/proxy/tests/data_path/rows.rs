@@ -181,6 +181,17 @@ fn a6_chunk_extensions_trailers_and_tiny_chunks_have_budgets() {
 }
 
 #[test]
+fn a6_trailers_say_nothing_that_only_a_head_may_say() {
+    let trailers = ["content-length: 5", "Transfer-Encoding: chunked", "host: b", "x-forwarded-for: 6.6.6.6"];
+    let bodies = trailers.map(|trailer| format!("0\r\n{trailer}\r\n\r\n"));
+    let bodies = bodies.each_ref().map(String::as_str);
+    refuses_chunks(400, "forbidden_trailer", &bodies);
+    let response = |body: &str| format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}");
+    let responses = bodies.map(response);
+    refuses_responses("forbidden_trailer", &responses.each_ref().map(String::as_str));
+}
+
+#[test]
 fn a6_a_response_of_tiny_chunks_without_end_is_cut_off() {
     let backend = Backend::raw(|mut stream, _| {
         let mut reader = support::reader(&stream);
