@@ -197,6 +197,8 @@ objects: st.SearchStrategy[Object] = st.one_of(
         st.sampled_from(("q0", "q1")),
         st.tuples(st.sampled_from(("s0", "s1", "missing")), st.sampled_from((None, "http", "nowhere"))),
         lb=st.sampled_from((None, "RoundRobin", "PeakEWMA", "Wrong")),
+        max_connections=st.sampled_from((None, 0, 1, 20)),
+        attempts=st.sampled_from((None, 0, 1, 2)),
         ns=_names,
         created=st.integers(0, 2),
     ),
