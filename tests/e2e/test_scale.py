@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from fairlead.translate import FEATURES
 from tests.e2e.harness import manifests
 from tests.e2e.harness.client import Plan
 from tests.e2e.harness.cluster import Cluster, Namespace
@@ -32,6 +33,11 @@ def test_scale_3_7_2_0_4_is_followed(
     namespace.apply(
         manifests.deployment("echo", 3), manifests.service("echo"), manifests.http_route("echo", HOST, "echo")
     )
+    cluster.kubectl("wait", "--for=condition=SupportedVersion", "--timeout=30s", "gatewayclass/fairlead")
+    features = cluster.kubectl(
+        "get", "gatewayclass/fairlead", "-o", "jsonpath={.status.supportedFeatures[*].name}"
+    )
+    assert tuple(features.split()) == FEATURES
     namespace.kubectl("wait", "--for=condition=Accepted", "--timeout=30s", "gateway/web")
     namespace.wait_accepted("echo")
     namespace.wait_for_pods("echo", 3)

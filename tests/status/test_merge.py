@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.api import GatewayStatus, ListenerEntry, ParentEntry
+from fairlead.api import GatewayClassStatus, GatewayStatus, ListenerEntry, ParentEntry, SupportedFeature
 from fairlead.resources import Condition, GatewayStatusAddress, ParentReference
 from fairlead.status import (
     merge_ancestors,
+    merge_class,
     merge_conditions,
     merge_gateway,
     merge_parents,
@@ -139,3 +140,18 @@ def test_a_gateway_is_written_only_on_change(change: dict[str, object], written:
 def test_conditions_of_others_on_a_gateway_are_no_reason_to_write() -> None:
     other = condition(type="example.com/Audited")
     assert merge_gateway(msgspec.structs.replace(GATEWAY, conditions=(other, condition())), GATEWAY) is None
+
+
+def test_features_of_a_class_are_written_when_they_change_only() -> None:
+    own = GatewayClassStatus(
+        conditions=(condition(),), supported_features=(SupportedFeature(name="A"), SupportedFeature(name="B"))
+    )
+    assert merge_class(own, own) is None
+    before = GatewayClassStatus(conditions=(condition(),), supported_features=(SupportedFeature(name="A"),))
+    merged = merge_class(before, own)
+    assert merged is not None
+    assert [one.name for one in merged.supported_features] == ["A", "B"]
+    assert msgspec.json.decode(msgspec.json.encode(merged))["supportedFeatures"] == [
+        {"name": "A"},
+        {"name": "B"},
+    ]

@@ -5,7 +5,14 @@ import pytest
 from fairlead import resources as k8s
 from fairlead import snapshot
 from fairlead.resources import Kind, Ref
-from fairlead.translate import ConditionType, GatewayClassStatus, ListenerStatus, TranslateSettings
+from fairlead.translate import (
+    FEATURES,
+    ConditionType,
+    GatewayAPI,
+    GatewayClassStatus,
+    ListenerStatus,
+    TranslateSettings,
+)
 from tests.translate.harness import (
     NS,
     Lab,
@@ -43,6 +50,45 @@ def test_a_class_of_ours_is_accepted_with_its_generation() -> None:
     assert isinstance(made, GatewayClassStatus)
     assert condition(made.conditions, ConditionType.ACCEPTED) == ("True", "Accepted")
     assert made.conditions[0].observed_generation == 1
+
+
+def version(lab: Lab) -> tuple[str, str]:
+    made = lab.proxy.statuses[Kind.GATEWAY_CLASS, Ref("", "fairlead")]
+    assert isinstance(made, GatewayClassStatus)
+    return condition(made.conditions, ConditionType.SUPPORTED_VERSION)
+
+
+@pytest.mark.parametrize(
+    ("bundles", "expected"),
+    [
+        ({"gateways": "v1.6.3", "httproutes": "v1.0.0"}, ("True", "SupportedVersion")),
+        ({"gateways": "v1.6.3", "httproutes": "v1.7.0"}, ("False", "UnsupportedVersion")),
+        ({"gateways": "v2.0.0"}, ("False", "UnsupportedVersion")),
+        ({"gateways": "v0.8.1"}, ("False", "UnsupportedVersion")),
+        ({"gateways": "v1.6.0-rc.1"}, ("False", "UnsupportedVersion")),
+        ({"gateways": ""}, ("False", "UnsupportedVersion")),
+        ({}, ("Unknown", "Pending")),
+    ],
+)
+def test_a_class_says_whether_the_versions_of_the_crds_are_known(
+    bundles: dict[str, str], expected: tuple[str, str]
+) -> None:
+    lab = Lab(*basics(), route())
+    assert version(lab) == ("Unknown", "Pending")
+    lab.translator.know(GatewayAPI(bundles=bundles))
+    lab.settle()
+    assert version(lab) == expected
+    assert gw(lab, ConditionType.ACCEPTED) == ("True", "Accepted"), "served as well as may be"
+    lab.assert_full_agrees()
+
+
+def test_a_class_names_the_features_that_are_supported_in_order() -> None:
+    lab = Lab(gateway_class())
+    made = lab.proxy.statuses[Kind.GATEWAY_CLASS, Ref("", "fairlead")]
+    assert isinstance(made, GatewayClassStatus)
+    assert made.features == FEATURES == tuple(sorted(set(FEATURES)))
+    assert "HTTPRouteMethodMatching" in made.features
+    assert "HTTPRouteRequestMirror" not in made.features
 
 
 def test_a_class_of_another_controller_is_left_alone() -> None:

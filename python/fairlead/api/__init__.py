@@ -44,6 +44,7 @@ from fairlead.api._status import (
     ParentEntry,
     PolicyStatus,
     RouteStatus,
+    SupportedFeature,
 )
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "Rejected",
     "Route",
     "RouteStatus",
+    "SupportedFeature",
     "Traffic",
     "Version",
     "WatchEvent",

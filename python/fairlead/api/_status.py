@@ -9,8 +9,16 @@ class _Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A `status` in Kubernetes' JSON, or a part of it."""
 
 
+class SupportedFeature(_Status, frozen=True, kw_only=True, rename="camel"):
+    """A feature of the Gateway API, by the name that its conformance tests give it."""
+
+    name: str
+
+
 class GatewayClassStatus(_Status, frozen=True, kw_only=True, rename="camel"):
     conditions: tuple[Condition, ...] = ()
+    supported_features: tuple[SupportedFeature, ...] = ()
+    """By name."""
 
 
 class ListenerEntry(_Status, frozen=True, kw_only=True, rename="camel"):

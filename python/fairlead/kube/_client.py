@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fairlead.kube._transport import Answer, Transport
 
 JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 """JSON is YAML: what is sent is JSON."""
@@ -85,6 +86,10 @@ class Client:
     async def get(self, path: str) -> bytes:
         """One object."""
         return await self._call("GET", path)
+
+    async def metadata(self, path: str) -> bytes:
+        """The metadata of one object (`PartialObjectMetadata`)."""
+        return await self._call("GET", path, accept=METADATA)
 
     async def list_(self, path: str, *, version: str = "", limit: int = 0, continue_token: str = "") -> bytes:
         """A collection, or a page of it.
@@ -183,6 +188,7 @@ class Client:
         query: dict[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = JSON,
+        accept: str = JSON,
         deadline: float | None = None,
         silence: float | None = None,
     ) -> bytes:
@@ -191,7 +197,9 @@ class Client:
             async with (
                 asyncio.timeout(deadline or self.settings.call_timeout),
                 asyncio.timeout(silence) as patience,
-                self._exchange(method, path, query=query, body=body, content_type=content_type) as answer,
+                self._exchange(
+                    method, path, query=query, body=body, content_type=content_type, accept=accept
+                ) as answer,
             ):
 
                 def heard() -> None:
@@ -209,11 +217,12 @@ class Client:
         query: dict[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = JSON,
+        accept: str = JSON,
     ) -> AsyncIterator["Answer"]:
         from fairlead.kube._transport import Material, Request
 
         url = f"{self.credentials.server}{path}" + (f"?{urlencode(query)}" if query else "")
-        base = [("Accept", JSON), ("Accept-Encoding", "identity"), ("User-Agent", self._agent)]
+        base = [("Accept", accept), ("Accept-Encoding", "identity"), ("User-Agent", self._agent)]
         if body is not None:
             base.append(("Content-Type", content_type))
         transport = self._ensure_transport()

@@ -22,6 +22,7 @@ from fairlead.base import Clock, ErrorSource, FairleadError, SystemClock, Turns,
 from fairlead.resources import BackendPolicy, HTTPRoute
 from fairlead.runtime import _addresses
 from fairlead.runtime._complaints import Complaints
+from fairlead.runtime._crds import PINNED
 from fairlead.runtime._garbage import Garbage
 from fairlead.runtime._lanes import Lanes
 from fairlead.runtime._lock import CONTROLLER, acquire
@@ -33,7 +34,14 @@ from fairlead.runtime._validation import Verdicts, core_validate
 from fairlead.snapshot import Position
 from fairlead.sources import Change, Finding, Synced, Unavailable, Upserted
 from fairlead.status import StatusKeeper
-from fairlead.translate import CONTROLLER_NAME, AddressBook, Delta, TranslateSettings, Translator
+from fairlead.translate import (
+    CONTROLLER_NAME,
+    AddressBook,
+    Delta,
+    GatewayAPI,
+    TranslateSettings,
+    Translator,
+)
 
 _STATUS_S = 0.5
 _FIRST_SYNC_S = 60.0
@@ -121,6 +129,10 @@ class Controller:
                 tasks.create_task(writing, name="status")
             else:
                 tasks.create_task(self._settle_statuses(), name="status")
+            if self._attached.crds is not None:
+                tasks.create_task(self._attached.crds.run(self._know), name="crds")
+            else:
+                self._know(PINNED)
             tasks.create_task(self._attached.source.run(self._sink), name="source")
 
     def _sink(self, changes: Sequence[Change], /) -> None:
@@ -191,6 +203,10 @@ class Controller:
         self._status_news.set()
         if self._attached.writing is not None:
             self._attached.writing.wake()
+
+    def _know(self, gateway_api: GatewayAPI) -> None:
+        self._translator.know(gateway_api)
+        self._lanes.kick()
 
     def _on_held(self, held: bool) -> None:  # noqa: FBT001 - a callback
         """Addresses are assigned by whoever can record them."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from fairlead.base import Clock
+from fairlead.runtime._crds import CRDVersions
 from fairlead.runtime._identity import new_identity
 from fairlead.runtime._settings import Settings
 from fairlead.runtime._writing import Writing
@@ -24,6 +25,8 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
     loopback_endpoints: bool = False
     keeps_addresses: bool = False
     """Whether the instance itself records addresses: there is no API that does."""
+    crds: CRDVersions | None = None
+    """Where the versions of the CRDs come from; None: they are those that we bring along."""
     writing: Writing | None = None
     """Who writes status, where there is somewhere to write it."""
 
@@ -54,4 +57,4 @@ async def attach(settings: Settings, clock: Clock) -> AsyncIterator[Attached]:
             if settings.write_status
             else None
         )
-        yield Attached(source=ClusterSource(client, clock=clock), writing=writing)
+        yield Attached(source=ClusterSource(client, clock=clock), writing=writing, crds=CRDVersions(client))

@@ -9,7 +9,13 @@ Laws:
 
 from fairlead.status._book import Statement, StatusBook
 from fairlead.status._keeper import StatusKeeper
-from fairlead.status._merge import merge_ancestors, merge_conditions, merge_gateway, merge_parents
+from fairlead.status._merge import (
+    merge_ancestors,
+    merge_class,
+    merge_conditions,
+    merge_gateway,
+    merge_parents,
+)
 from fairlead.status._render import render
 from fairlead.status._writer import Live, StatusApi, StatusConflictError, StatusGoneError, StatusWriter
 
@@ -23,6 +29,7 @@ __all__ = [
     "StatusKeeper",
     "StatusWriter",
     "merge_ancestors",
+    "merge_class",
     "merge_conditions",
     "merge_gateway",
     "merge_parents",

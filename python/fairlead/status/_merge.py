@@ -117,8 +117,9 @@ def merge_gateway(live: GatewayStatus, own: GatewayStatus) -> GatewayStatus | No
 
 def merge_class(live: GatewayClassStatus, own: GatewayClassStatus) -> GatewayClassStatus | None:
     """The status to apply; None where the live one says it already."""
-    merged = GatewayClassStatus(conditions=merge_conditions(live.conditions, own.conditions))
-    return None if _includes(live.conditions, merged.conditions) else merged
+    merged = merge_own_class(live, own)
+    same_features = live.supported_features == own.supported_features
+    return None if same_features and _includes(live.conditions, merged.conditions) else merged
 
 
 def _same_listener(live: ListenerEntry, own: ListenerEntry) -> bool:
@@ -135,7 +136,10 @@ def _includes(live: Sequence[Condition], own: Sequence[Condition]) -> bool:
 
 def merge_own_class(before: GatewayClassStatus, now: GatewayClassStatus) -> GatewayClassStatus:
     """`now` with the transition times of `before`."""
-    return GatewayClassStatus(conditions=merge_conditions(before.conditions, now.conditions))
+    return GatewayClassStatus(
+        conditions=merge_conditions(before.conditions, now.conditions),
+        supported_features=now.supported_features,
+    )
 
 
 def merge_own_parents(before: RouteStatus, now: RouteStatus) -> RouteStatus:

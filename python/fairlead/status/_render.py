@@ -24,7 +24,10 @@ def render(status: ObjectStatus, *, controller_name: str, at: str) -> api.Object
     """The status with every condition's transition at `at`; None for an object that is forgotten."""
     match status:
         case GatewayClassStatus():
-            return api.GatewayClassStatus(conditions=_conditions(status.conditions, at))
+            return api.GatewayClassStatus(
+                conditions=_conditions(status.conditions, at),
+                supported_features=tuple(api.SupportedFeature(name=name) for name in status.features),
+            )
         case GatewayStatus():
             return api.GatewayStatus(
                 addresses=status.addresses,

@@ -8,6 +8,7 @@ Laws:
 """
 
 from fairlead.translate._addresses import AddressBook, AddressProblem, Assignment
+from fairlead.translate._gateway_api import FEATURES, GatewayAPI
 from fairlead.translate._model import CONTROLLER_NAME, Delta, Encoded, Origin, Part, TranslateSettings
 from fairlead.translate._outbox import Validate
 from fairlead.translate._statuses import (
@@ -29,6 +30,7 @@ from fairlead.translate._translator import Full, Translator
 
 __all__ = [
     "CONTROLLER_NAME",
+    "FEATURES",
     "AddressBook",
     "AddressProblem",
     "AncestorStatus",
@@ -39,6 +41,7 @@ __all__ = [
     "Encoded",
     "Forgotten",
     "Full",
+    "GatewayAPI",
     "GatewayClassStatus",
     "GatewayStatus",
     "ListenerStatus",

@@ -12,7 +12,8 @@ import msgspec
 
 from fairlead.resources import Gateway, Kind, Ref
 from fairlead.translate._addresses import Assignment
-from fairlead.translate._conditions import Conditions, class_status
+from fairlead.translate._classes import class_status, is_accepted
+from fairlead.translate._conditions import Conditions
 from fairlead.translate._gateways import GatewayPlan, count_routes, plan_gateway
 from fairlead.translate._graph import Level, Name, Unit
 from fairlead.translate._listeners import ListenerPlan
@@ -72,7 +73,7 @@ class GatewayUnits:
         if verdict is None or item is None:
             world.outbox.say(Forgotten(kind=Kind.GATEWAY_CLASS, ref=ref))
         else:
-            world.outbox.say(class_status(item)[1])
+            world.outbox.say(class_status(item, world.gateway_api))
 
     def work_gateway(self, ref: Ref) -> None:
         """A Gateway came, changed or went, or its class or address did."""
@@ -119,7 +120,7 @@ class GatewayUnits:
             return True if name and name == settings.gateway_class else None
         if item.spec.controller_name != settings.controller_name:
             return None
-        return class_status(item)[0]
+        return is_accepted(item)
 
     def _after_assignment(self, ref: Ref, held_before: str | None, assignment: Assignment) -> None:
         if assignment.problem is None:

@@ -69,6 +69,9 @@ class Objects:
     def gateway_class(self, name: str) -> GatewayClass | None:
         return self._all[Kind.GATEWAY_CLASS].get(Ref("", name))  # type: ignore[return-value]
 
+    def gateway_classes(self) -> Iterator[Ref]:
+        yield from self._all[Kind.GATEWAY_CLASS]
+
     def gateway(self, ref: Ref) -> Gateway | None:
         return self._all[Kind.GATEWAY].get(ref)  # type: ignore[return-value]
 

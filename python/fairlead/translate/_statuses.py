@@ -24,6 +24,7 @@ class ConditionType(StrEnum):
     RESOLVED_REFS = "ResolvedRefs"
     CONFLICTED = "Conflicted"
     PARTIALLY_INVALID = "PartiallyInvalid"
+    SUPPORTED_VERSION = "SupportedVersion"
 
 
 class ConditionStatus(StrEnum):
@@ -43,6 +44,9 @@ class Reason(StrEnum):
     INVALID = "Invalid"
     INVALID_PARAMETERS = "InvalidParameters"
     UNSUPPORTED_VALUE = "UnsupportedValue"
+    # GatewayClass
+    SUPPORTED_VERSION = "SupportedVersion"
+    UNSUPPORTED_VERSION = "UnsupportedVersion"
     # Gateway
     LISTENERS_NOT_VALID = "ListenersNotValid"
     LISTENERS_NOT_RESOLVED = "ListenersNotResolved"
@@ -94,6 +98,8 @@ class GatewayClassStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ref: Ref
     uid: str
     conditions: tuple[StatusCondition, ...]
+    features: tuple[str, ...]
+    """Sorted."""
 
     kind = Kind.GATEWAY_CLASS
 

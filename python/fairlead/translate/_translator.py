@@ -15,6 +15,7 @@ from fairlead import snapshot
 from fairlead.resources import KINDS, Kind, Object, Ref
 from fairlead.sources import Change, Finding, Removed, Synced, Unavailable, Upserted
 from fairlead.translate._addresses import AddressBook
+from fairlead.translate._gateway_api import GatewayAPI
 from fairlead.translate._graph import Level, Name, Unit
 from fairlead.translate._model import Delta, Encoded, Origin, TranslateSettings
 from fairlead.translate._objects import policy_targets, recorded_address, ref_of
@@ -107,6 +108,12 @@ class Translator:
         if not world.held:
             self._units.gateways.say_statuses()
 
+    def know(self, gateway_api: GatewayAPI) -> None:
+        """Takes what is known of the Gateway API's CRDs; the GatewayClasses say it."""
+        if gateway_api != self._world.gateway_api:
+            self._world.gateway_api = gateway_api
+            self._world.queue.update(Unit(Level.CLASS, ref) for ref in self._world.objects.gateway_classes())
+
     def reassign_addresses(self, *, assigning: bool) -> None:
         """Says whether this instance may assign addresses; Gateways without one are tried again."""
         self._world.addresses.assigning = assigning
@@ -131,6 +138,7 @@ class Translator:
         world = self._world
         fresh = Translator(world.settings, world.addresses.copy(), self._validate)
         fresh._world.kinds = world.kinds.copy()
+        fresh._world.gateway_api = world.gateway_api
         fresh.apply([Upserted(kind, obj, 0.0) for kind, obj in world.objects.everything()])
         fresh._reserve_addresses()
         resources: dict[snapshot.Key, Encoded] = {}

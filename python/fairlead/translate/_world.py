@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fairlead.translate._addresses import AddressBook
 from fairlead.translate._backends import Backends
 from fairlead.translate._findings import Findings
+from fairlead.translate._gateway_api import GatewayAPI
 from fairlead.translate._graph import Graph, Queue
 from fairlead.translate._kinds import KindStates
 from fairlead.translate._model import TranslateSettings
@@ -25,6 +26,7 @@ class World:
     findings: Findings = field(default_factory=Findings)
     graph: Graph = field(init=False)
     backends: Backends = field(init=False)
+    gateway_api: GatewayAPI = field(default_factory=GatewayAPI)
     held: bool = False
     """Listeners changed, and the Routes that they concern may still be in the queue."""
 
