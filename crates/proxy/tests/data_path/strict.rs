@@ -131,6 +131,27 @@ fn a13_an_answer_before_the_body_was_sent_never_lets_the_body_become_a_request()
 }
 
 #[test]
+fn a13_what_follows_the_last_request_of_a_connection_is_not_read_as_one() {
+    let hidden = format!("GET /hidden {LINE}\r\n");
+    for last in [
+        format!("GET / {LINE}connection: close\r\n\r\n"),
+        format!("POST / {LINE}connection: x, Close\r\ncontent-length: 2\r\n\r\n{{}}"),
+        "GET / HTTP/1.0\r\nhost: app.test\r\n\r\n".to_owned(),
+        format!("GET /empty {LINE}connection: close\r\n\r\n"),
+    ] {
+        let backend = Backend::saying("own");
+        let proxy = Proxy::start(&[&backend]);
+        let mut client = Client::connect(proxy.address);
+        client.send([last.as_bytes(), hidden.as_bytes()].concat());
+        let answers = String::from_utf8(client.reader().rest()).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{last:?}: {answers:?}");
+        assert!(client.is_closed(), "{last:?}");
+        assert!(backend.requests.lock().unwrap().iter().all(|request| !request.line().contains("hidden")));
+        proxy.finish();
+    }
+}
+
+#[test]
 fn a13_a_local_answer_with_a_body_unread_drains_it_or_closes() {
     let backend = Backend::saying("own");
     let proxy = Proxy::start(&[&backend]);
