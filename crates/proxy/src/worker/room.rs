@@ -41,8 +41,14 @@ pub(super) struct Room {
 #[derive(Debug)]
 struct Waiting {
     owner: Key,
-    endpoint: EndpointSlot,
-    until: Micros,
+    /// What the other workers were told.
+    demand: Arc<Demand>,
+}
+
+impl Waiting {
+    fn is_for(&self, endpoint: EndpointSlot) -> bool {
+        self.demand.endpoint == endpoint
+    }
 }
 
 /// Whom a pick passed over because there is no room.
@@ -128,7 +134,7 @@ impl Worker {
         until: Micros,
     ) -> bool {
         let now = self.now;
-        self.room.waiting.retain(|waiting| waiting.until > now);
+        self.room.waiting.retain(|waiting| waiting.demand.until > now);
         let state = self.root.backends.get(slot.0).filter(|state| state.incarnation == incarnation);
         let Some(state) = state else { return false };
         let Some(Some(balancing)) = self.balancers.get_mut(slot.0 as usize) else { return false };
@@ -140,7 +146,7 @@ impl Worker {
             connections == 0
                 || exclude.contains(&endpoint.slot)
                 || endpoint.is_suspect(now)
-                || waiting.iter().filter(|waiting| waiting.endpoint == endpoint.slot).count() >= connections
+                || waiting.iter().filter(|waiting| waiting.is_for(endpoint.slot)).count() >= connections
         };
         let counts: [fn(&EndpointLoad) -> u32; 2] =
             [EndpointLoad::idle_connections, EndpointLoad::connections];
@@ -150,8 +156,9 @@ impl Worker {
             .find_map(|count| balancing.pick(state, now, rng, false, &|at| taken(at, count), &|_| false));
         let Some(pick) = pick else { return false };
         let endpoint = state.endpoints[pick.index].slot;
-        self.room.waiting.push(Waiting { owner, endpoint, until });
         let demand = Arc::new(Demand { endpoint, worker: self.index, until, met: AtomicBool::new(false) });
+        let at = self.room.waiting.partition_point(|waiting| waiting.demand.until <= until);
+        self.room.waiting.insert(at, Waiting { owner, demand: Arc::clone(&demand) });
         for (index, cell) in self.shared.workers.iter().enumerate() {
             if index != self.index {
                 cell.send(WorkerMessage::Demand(Arc::clone(&demand)));
@@ -163,7 +170,8 @@ impl Worker {
     /// Another worker asks for a connection: gives up an idle one now, or else the next that comes free.
     pub(super) fn on_demand(&mut self, demand: Arc<Demand>) {
         let endpoint = demand.endpoint;
-        self.room.demands.push(demand);
+        let at = self.room.demands.partition_point(|other| other.until <= demand.until);
+        self.room.demands.insert(at, demand);
         if self.pools.is_warm(endpoint)
             && let Some(demand) = self.claim_demand(endpoint)
             && let Some(key) = self.pools.take(endpoint, Fingerprint::PLAIN_HTTP1, self.now, None)
@@ -213,8 +221,8 @@ impl Worker {
         }
         let now = self.now;
         self.room.demands.retain(|demand| demand.is_open(now));
-        let here = self.room.waiting.iter().find(|waiting| waiting.endpoint == endpoint);
-        let here = here.map_or(NEVER, |waiting| waiting.until);
+        let here = self.room.waiting.iter().find(|waiting| waiting.is_for(endpoint));
+        let here = here.map_or(NEVER, |waiting| waiting.demand.until);
         loop {
             let wanted = |demand: &Arc<Demand>| demand.endpoint == endpoint && demand.until <= here;
             let at = self.room.demands.iter().position(wanted)?;
@@ -242,8 +250,10 @@ impl Worker {
 
     /// Lets the first request that waits for the Endpoint look again in this turn. False if none does.
     fn wake_waiting(&mut self, endpoint: EndpointSlot) -> bool {
-        while let Some(at) = self.room.waiting.iter().position(|waiting| waiting.endpoint == endpoint) {
-            let owner = self.room.waiting.remove(at).owner;
+        while let Some(at) = self.room.waiting.iter().position(|waiting| waiting.is_for(endpoint)) {
+            let Waiting { owner, demand } = self.room.waiting.remove(at);
+            // From now on nobody else need give up anything for it.
+            demand.met.store(true, Ordering::Relaxed);
             let down = self.down(owner).and_then(|down| down.active.as_ref());
             if down.is_some_and(|active| active.machine.awaits_room()) {
                 self.room.freed.push(owner);
