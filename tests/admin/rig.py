@@ -109,10 +109,10 @@ class Rig:
         self.statuses = Statuses({})
         self.telemetry = admin.TelemetryBook()
         self.inventory = admin.Inventory(self.store, self.statuses, self.telemetry)
-        self.subscribed: list[int] = []
+        self.subscriptions: list[snapshot.Subscribe] = []
         self.looking = admin.Looking(
             self.telemetry,
-            subscribe=lambda subscribe: self.subscribed.append(subscribe.period_ms),
+            subscribe=self.subscriptions.append,
             proxies=list,
             clock=self.clock,
         )

@@ -168,7 +168,7 @@ async def test_a_watch_of_endpoints_follows_their_traffic(rig: Rig, client: aioh
         line = msgspec.json.decode(await answer.content.readline(), type=api.WatchEvent[api.Endpoint])
         assert line.object is not None
         assert line.object.status.share == 0.25
-    assert rig.subscribed == [PERIOD_MS]
+    assert [one.period_ms for one in rig.subscriptions] == [PERIOD_MS]
 
 
 async def test_the_instance_tells_what_it_can_read_and_what_proxies_refuse(
@@ -236,3 +236,19 @@ async def findings(client: aiohttp.ClientSession, query: str = "") -> list[tuple
 async def test_the_version_names_the_contract(client: aiohttp.ClientSession) -> None:
     found = msgspec.json.decode(await get(client, "version"), type=api.Version)
     assert found.contract >= 1
+
+
+async def test_only_the_backends_that_are_asked_for_are_measured(
+    rig: Rig, client: aiohttp.ClientSession
+) -> None:
+    await get(client, "endpoints?namespace=shop")
+    assert rig.subscriptions[-1:] == []
+    await get(client, "backends?namespace=default&name=web")
+    assert rig.subscriptions[-1].backends == ("Service/default/web/80",)
+    body = await get(client, "endpoints?name=api")
+    assert msgspec.json.decode(body, type=api.ItemList[api.Endpoint]).items == ()
+    body = await get(client, "endpoints?name=web:80")
+    assert len(msgspec.json.decode(body, type=api.ItemList[api.Endpoint]).items) == 2
+    assert len(rig.subscriptions) == 1
+    await get(client, "endpoints")
+    assert rig.subscriptions[-1].backends is None

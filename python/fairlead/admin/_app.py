@@ -1,6 +1,7 @@
 """The admin API: JSON over a Unix socket.
 
     GET /api/v1/{gateways|routes|backends|endpoints|findings}[?namespace=NS][&watch=true]
+    GET /api/v1/{backends|endpoints}?name=SERVICE[:PORT][...]
     GET /api/v1/{gateways|routes|backends|endpoints}/NAMESPACE/NAME
     GET /api/v1/instance, /api/v1/version
 
@@ -16,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from fairlead import __version__, api
-from fairlead.admin._inventory import Inventory
+from fairlead.admin._inventory import Inventory, backend_name
 from fairlead.admin._looking import Looking
 from fairlead.base import Clock, get_logger
 from fairlead.resources import Ref
@@ -87,15 +88,14 @@ class AdminServer:
             raise
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        collection = _collection(request)
-        namespace = request.query.get("namespace", "") if collection.namespaced else ""
-        await self._look(collection)
+        asked = _asked(request)
+        await self._look(asked)
         if request.query.get("watch") in {"1", "true"}:
-            return await self._watch(request, collection, namespace)
+            return await self._watch(request, asked)
         items: list[msgspec.Raw] = []
         elsewhere = 0
-        async for item in self._items(collection):
-            if namespace and item.metadata.namespace != namespace:
+        async for item in self._items(asked):
+            if asked.is_elsewhere(item.metadata.namespace):
                 elsewhere += 1
             else:
                 items.append(msgspec.Raw(_encoder.encode(item)))
@@ -105,30 +105,28 @@ class AdminServer:
     async def _one(self, request: web.Request) -> web.StreamResponse:
         collection = _collection(request)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        await self._look(collection)
         # The Endpoints of a Backend share its key.
         key = Ref(namespace, name.partition("/")[0])
+        await self._look(_Asked(collection, namespace, key.name if collection in _MEASURED else ""))
         if key in set(self._inventory.keys(collection)):
             for item in self._inventory.items(collection, key):
                 if item.metadata.name == name:
                     return _json(item)
         return _problem(404, "NotFound", f'{collection} "{name}" not found in namespace {namespace}')
 
-    async def _watch(
-        self, request: web.Request, collection: api.Collection, namespace: str
-    ) -> web.StreamResponse:
+    async def _watch(self, request: web.Request, asked: "_Asked") -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/jsonl"})
         await response.prepare(request)
         shown: dict[Ref, bytes] = {}
         seen: int | None = None
         told = looked = self._clock.monotonic()
         while True:
-            await self._look(collection)
+            await self._look(asked)
             now = self._clock.monotonic()
             lines: list[bytes] = []
             if self._inventory.revision != seen or now - looked > RELOOK_S:
                 first, seen, looked = seen is None, self._inventory.revision, now
-                lines = await self._differences(collection, namespace, shown)
+                lines = await self._differences(asked, shown)
                 if first:
                     lines.append(_BOOKMARK)
             if not lines and now - told > BOOKMARK_S:
@@ -138,14 +136,12 @@ class AdminServer:
                 told = self._clock.monotonic()
             await asyncio.sleep(WATCH_S)
 
-    async def _differences(
-        self, collection: api.Collection, namespace: str, shown: dict[Ref, bytes]
-    ) -> list[bytes]:
+    async def _differences(self, asked: "_Asked", shown: dict[Ref, bytes]) -> list[bytes]:
         """Events that lead from what was shown to now."""
         lines: list[bytes] = []
         present: set[Ref] = set()
-        async for item in self._items(collection):
-            if namespace and item.metadata.namespace != namespace:
+        async for item in self._items(asked):
+            if asked.is_elsewhere(item.metadata.namespace):
                 continue
             ref = Ref(item.metadata.namespace, item.metadata.name)
             present.add(ref)
@@ -157,25 +153,67 @@ class AdminServer:
         gone = [ref for ref in shown if ref not in present]
         return lines + [_event(api.WatchType.DELETED, shown.pop(ref)) for ref in gone]
 
-    async def _items(self, collection: api.Collection) -> AsyncIterator[api.Item]:
-        """All items, letting the loop go on every `SLICE_S`."""
+    async def _items(self, asked: "_Asked") -> AsyncIterator[api.Item]:
+        """All items of that name, letting the loop go on every `SLICE_S`."""
         until = self._clock.monotonic() + SLICE_S
-        for key in self._inventory.keys(collection):
-            for item in self._inventory.items(collection, key):
+        for key in self._inventory.keys(asked.collection):
+            for item in self._inventory.items(asked.collection, key) if asked.names(key) else ():
                 yield item
             if self._clock.monotonic() > until:
                 await asyncio.sleep(0)
                 until = self._clock.monotonic() + SLICE_S
 
-    async def _look(self, collection: api.Collection) -> None:
-        if collection in (api.Collection.BACKENDS, api.Collection.ENDPOINTS):
-            await self._looking.look()
+    async def _look(self, asked: "_Asked") -> None:
+        """Has proxies measure what is asked for."""
+        if asked.collection not in _MEASURED:
+            return
+        keys = self._inventory.keys(asked.collection) if asked.namespace or asked.name else None
+        await self._looking.look(
+            None
+            if keys is None
+            else frozenset(
+                backend_name(key)
+                for key in keys
+                if asked.names(key) and not asked.is_elsewhere(key.namespace)
+            )
+        )
 
     async def _about(self, _: web.Request) -> web.Response:
         return _json(self._instance())
 
     async def _version(self, _: web.Request) -> web.Response:
         return _json(api.Version(version=__version__, python=platform.python_version(), contract=SCHEMA))
+
+
+_MEASURED = (api.Collection.BACKENDS, api.Collection.ENDPOINTS)
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What a request is for."""
+
+    collection: api.Collection
+    namespace: str
+    """Empty for all."""
+    name: str
+    """Of a Service, of a Backend or of an Endpoint of it; empty for all."""
+
+    def names(self, key: Ref) -> bool:
+        """Whether a key has the name that is asked for."""
+        backend = self.name.partition("/")[0]
+        return not self.name or backend in {key.name, key.name.rpartition(":")[0]}
+
+    def is_elsewhere(self, namespace: str) -> bool:
+        """Whether it is another namespace than the one that is asked for."""
+        return self.namespace not in {"", namespace}
+
+
+def _asked(request: web.Request) -> _Asked:
+    collection = _collection(request)
+    return _Asked(
+        collection,
+        request.query.get("namespace", "") if collection.namespaced else "",
+        request.query.get("name", "") if collection in _MEASURED else "",
+    )
 
 
 def _collection(request: web.Request) -> api.Collection:

@@ -37,6 +37,8 @@ class Inventory:
         self._kinds: dict[Kind, api.KindState] = {}
         self._proxies: dict[str, api.ProxyState] = {}
         self._revision = 0
+        self._backend_refs: tuple[int, list[Ref]] = (-1, [])
+        """All of them, as they were in an edition of the Store."""
         self._all_findings: tuple[int, dict[Ref, api.Finding]] = (-1, {})
         """All of them, as they were at a revision."""
 
@@ -138,7 +140,7 @@ class Inventory:
         """What the controller found invalid."""
         return tuple(map(_rejected, self._store.refused.values()))
 
-    def keys(self, collection: api.Collection) -> list[Ref]:
+    def keys(self, collection: api.Collection) -> Sequence[Ref]:
         """All of a collection, by namespace and name."""
         match collection:
             case api.Collection.GATEWAYS:
@@ -146,8 +148,10 @@ class Inventory:
             case api.Collection.ROUTES:
                 return sorted(ref for kind, ref in self._objects if kind is Kind.HTTP_ROUTE)
             case api.Collection.BACKENDS | api.Collection.ENDPOINTS:
-                names = [key.name for key in self._store if key.kind is snapshot.Kind.BACKEND]
-                return sorted(map(_backend_ref, names))
+                if self._backend_refs[0] != self._store.edition:
+                    names = (key.name for key in self._store if key.kind is snapshot.Kind.BACKEND)
+                    self._backend_refs = self._store.edition, sorted(map(_backend_ref, names))
+                return self._backend_refs[1]
             case api.Collection.FINDINGS:
                 return list(self.findings)
 
@@ -181,7 +185,7 @@ class Inventory:
         return (api.Route(metadata=item.metadata, spec=item.spec, status=status),)
 
     def _backend(self, ref: Ref) -> Sequence[api.Item]:
-        name = _backend_name(ref)
+        name = backend_name(ref)
         backend = self._resource(snapshot.Kind.BACKEND, name)
         if not isinstance(backend, snapshot.Backend):
             return ()
@@ -208,7 +212,7 @@ class Inventory:
         )
 
     def _endpoints(self, ref: Ref) -> Sequence[api.Item]:
-        name = _backend_name(ref)
+        name = backend_name(ref)
         resource = self._resource(snapshot.Kind.ENDPOINTS, name)
         if not isinstance(resource, snapshot.Endpoints):
             return ()
@@ -279,6 +283,7 @@ def _backend_ref(name: str) -> Ref:
     return Ref(namespace, f"{service}:{port}")
 
 
-def _backend_name(ref: Ref) -> str:
+def backend_name(ref: Ref) -> str:
+    """The Backend of a key of `Inventory.keys`, as telemetry names it."""
     service, _, port = ref.name.rpartition(":")
     return snapshot.backend_key(ref.namespace, service, int(port))

@@ -1,4 +1,4 @@
-"""Telemetry while somebody looks, and not otherwise."""
+"""Telemetry while somebody looks, of what is looked at, and not otherwise."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,14 @@ LINGER_S = 15.0
 
 FIRST_S = 0.75
 """How long the first look waits for the proxies' first answer."""
+
+MOST_NAMED = 256
+"""Of more Backends than this all are subscribed to."""
+
+_NOTHING: frozenset[str] = frozenset()
+
+Wanted = frozenset[str] | None
+"""Names of Backends; None: all."""
 
 
 class Looking:
@@ -31,23 +39,31 @@ class Looking:
         self._subscribe = subscribe
         self._proxies = proxies
         self._clock = clock
-        self._looked_at: float | None = None
+        self._looks: dict[Wanted, float] = {}
+        """When each was last looked at."""
+        self._subscribed: Wanted = _NOTHING
         self._told = asyncio.Event()
 
     def measured(self, proxy: str, telemetry: Telemetry) -> None:
         """A proxy has told."""
-        if self._looked_at is not None:
+        if self._looks:
             self._book.measured(proxy, telemetry, self._clock.monotonic())
             self._told.set()
 
-    async def look(self) -> None:
+    async def look(self, backends: Wanted = None) -> None:
         """Says that somebody looks; returns when there is something to see, or soon if proxies are silent."""
-        if self._looked_at is None:
-            self._subscribe(Subscribe(period_ms=PERIOD_MS))
-        self._looked_at = self._clock.monotonic()
+        if backends is not None and len(backends) > MOST_NAMED:
+            backends = None
+        self._looks[backends] = self._clock.monotonic()
+        news = not _covers(self._subscribed, backends)
+        if news:
+            if self._subscribed != _NOTHING:
+                # Earlier samples lack the new ones, whose rates would be counted from the proxies' start.
+                self._book.forget()
+            self._follow()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_S):
-                while not self._book.has(self._proxies()):
+                while not self._seen(backends if news else _NOTHING):
                     self._told.clear()
                     await self._told.wait()
 
@@ -58,8 +74,27 @@ class Looking:
             self.tick()
 
     def tick(self) -> None:
-        """Ends the subscription if nobody has looked for `LINGER_S`."""
-        if self._looked_at is not None and self._clock.monotonic() - self._looked_at > LINGER_S:
-            self._looked_at = None
-            self._subscribe(Subscribe(period_ms=0))
+        """Ends what nobody has looked at for `LINGER_S`."""
+        earliest = self._clock.monotonic() - LINGER_S
+        self._looks = {wanted: at for wanted, at in self._looks.items() if at >= earliest}
+        self._follow()
+        if not self._looks:
             self._book.forget()
+
+    def _follow(self) -> None:
+        """Subscribes to what is looked at."""
+        named = frozenset[str]().union(*(wanted for wanted in self._looks if wanted is not None))
+        wanted = None if None in self._looks or len(named) > MOST_NAMED else named
+        if wanted != self._subscribed:
+            self._subscribed = wanted
+            backends = None if wanted is None else tuple(sorted(wanted))
+            self._subscribe(Subscribe(period_ms=0 if wanted == _NOTHING else PERIOD_MS, backends=backends))
+
+    def _seen(self, new: Wanted) -> bool:
+        """Whether every proxy has told, and one of each Backend that is newly looked at."""
+        proxies = self._proxies()
+        return not proxies or (self._book.has(proxies) and all(map(self._book.knows, new or ())))
+
+
+def _covers(subscribed: Wanted, wanted: Wanted) -> bool:
+    return subscribed is None or (wanted is not None and wanted <= subscribed)

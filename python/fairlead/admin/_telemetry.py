@@ -98,6 +98,10 @@ class TelemetryBook:
         """Whether each of these proxies has told something."""
         return all(proxy in self._proxies for proxy in proxies)
 
+    def knows(self, backend: str) -> bool:
+        """Whether a proxy has told of this Backend."""
+        return any(backend in proxy.latest for proxy in self._proxies.values())
+
     def endpoints(self, backend: str) -> dict[str, Measure]:
         """Each Endpoint of the Backend that a proxy told of, by id."""
         tallies = self._tallies(backend, windowed=True)
@@ -109,7 +113,7 @@ class TelemetryBook:
 
     def backend(self, backend: str) -> Traffic | None:
         """All Endpoints of the Backend together; None while no proxy has told."""
-        if not any(backend in proxy.latest for proxy in self._proxies.values()):
+        if not self.knows(backend):
             return None
         together = _Tally()
         for tally in self._tallies(backend, windowed=True).values():

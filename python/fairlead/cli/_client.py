@@ -50,17 +50,17 @@ class Client:
         body = self.list(api.Collection.FINDINGS, "")
         return msgspec.json.decode(body, type=api.ItemList[api.Finding]).items
 
-    def list(self, collection: api.Collection, namespace: str) -> bytes:
-        """The collection as JSON; an empty `namespace` means all."""
-        return self._get(f"{collection}?{urlencode({'namespace': namespace})}")
+    def list(self, collection: api.Collection, namespace: str, name: str = "") -> bytes:
+        """The collection as JSON; an empty `namespace` means all. `name` narrows Backends and Endpoints."""
+        return self._get(f"{collection}?{urlencode({'namespace': namespace, 'name': name})}")
 
     def one(self, collection: api.Collection, namespace: str, name: str) -> bytes:
         """One item as JSON."""
         return self._get(f"{collection}/{quote(namespace)}/{quote(name)}")
 
-    def watch(self, collection: api.Collection, namespace: str) -> Iterator[bytes]:
+    def watch(self, collection: api.Collection, namespace: str, name: str = "") -> Iterator[bytes]:
         """The lines of a watch. Raises InstanceError when the instance ends it."""
-        query = urlencode({"namespace": namespace, "watch": "true"})
+        query = urlencode({"namespace": namespace, "name": name, "watch": "true"})
         with self._answer(f"{collection}?{query}") as answer:
             while line := answer.readline():
                 yield line

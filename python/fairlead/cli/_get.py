@@ -121,7 +121,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _list(client: Client, asked: _Asked) -> None:
-    answer = json.loads(client.list(asked.collection, asked.namespace))
+    answer = json.loads(client.list(asked.collection, asked.namespace, asked.name or ""))
     kind = api.ITEM_TYPES[asked.collection]
     found = [(raw, msgspec.convert(raw, kind)) for raw in answer["items"]]
     found = [(raw, item) for raw, item in found if asked.wants(item)]
@@ -145,7 +145,7 @@ def _list(client: Client, asked: _Asked) -> None:
 def _watch(client: Client, asked: _Asked) -> None:
     kind = api.ITEM_TYPES[asked.collection]
     first: list[api.Item] | None = []
-    for line in client.watch(asked.collection, asked.namespace):
+    for line in client.watch(asked.collection, asked.namespace, asked.name or ""):
         event = json.loads(line)
         if event["type"] == api.WatchType.BOOKMARK:
             if first is not None:

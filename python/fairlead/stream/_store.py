@@ -75,6 +75,11 @@ class Store:
         """The version in force."""
         return self._editions.get(key, self._editions.edition)
 
+    @property
+    def edition(self) -> int:
+        """Rises whenever anything but single Endpoints changes."""
+        return self._editions.edition
+
     def view(self) -> View:
         """What is in force now, to be read later."""
         return self._editions.view()

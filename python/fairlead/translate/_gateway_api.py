@@ -1,8 +1,8 @@
 """What of the Gateway API is supported: its features, and the versions of its CRDs.
 
 Laws:
-1. A feature is named only if all of its conformance tests pass but for other features that they need, too. So the core
-   features are not named yet: Gateway and ReferenceGrant need HTTPS listeners, HTTPRoute needs filters besides.
+1. A feature is named only if tests of our own cover what its conformance tests ask for. So the core features are not
+   named yet: Gateway and ReferenceGrant need HTTPS listeners, HTTPRoute needs filters besides.
 2. A version that we do not know is served as well as may be: the class stays accepted and SupportedVersion says so.
 """
 
