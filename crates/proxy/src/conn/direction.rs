@@ -176,3 +176,152 @@ impl Direction {
         Ok((count, count as u64))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+    use crate::worker::slab::Key;
+
+    const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+    const FRAMES: &[u8] = b"\x81\x02hi\x89\x00\x82\x7e\x00\x03abc";
+    const ENDS: [usize; 4] = [0, 4, 6, 13];
+    const NOW: Micros = Micros(1_000_000);
+
+    /// A tunnel's two sockets on loopback, and the peers behind them.
+    struct Rig {
+        poll: Poll,
+        events: Events,
+        sockets: [Socket; 2],
+        buffers: Buffers,
+    }
+
+    impl Rig {
+        fn new() -> (Self, TcpStream, TcpStream) {
+            let poll = Poll::new().unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let pair = |index| {
+                let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                let (ours, _) = listener.accept().unwrap();
+                ours.set_nonblocking(true).unwrap();
+                let ours = mio::net::TcpStream::from_std(ours);
+                let mut socket =
+                    Socket::register(ours, Key { index, generation: 0 }, poll.registry()).unwrap();
+                socket.assume_ready();
+                (socket, peer)
+            };
+            let ((first, left), (second, right)) = (pair(0), pair(1));
+            let sockets = [first, second];
+            (
+                Self { poll, events: Events::with_capacity(8), sockets, buffers: Buffers::default() },
+                left,
+                right,
+            )
+        }
+
+        /// Passes on from the left to the right, or back, until `done`.
+        fn pass(
+            &mut self,
+            direction: &mut Direction,
+            back: bool,
+            death: Option<Death>,
+            done: impl Fn(&Direction, Flowed) -> bool,
+        ) -> Flowed {
+            for _ in 0..1_000 {
+                let [left, right] = &mut self.sockets;
+                let (from, to) = if back { (right, left) } else { (left, right) };
+                let (flowed, _) = direction.pass(from, to, death, &mut self.buffers, NOW);
+                if done(direction, flowed) {
+                    return flowed;
+                }
+                self.poll.poll(&mut self.events, Some(Duration::from_millis(10))).unwrap();
+                for event in &self.events {
+                    self.sockets[Key::of(event.token()).index as usize].note(event);
+                }
+            }
+            panic!("nothing came of it: {direction:?}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_the_head_goes_first_and_frames_are_followed_from_the_first_byte_behind_it() {
+        for at in 0..=FRAMES.len() {
+            let (mut rig, mut left, mut right) = Rig::new();
+            let mut behind = rig.buffers.take();
+            behind.room()[..at].copy_from_slice(&FRAMES[..at]);
+            behind.fill(at);
+            let mut direction = Direction::default();
+            direction.begin(HEAD.to_vec(), 5, Some(behind), NOW);
+            rig.pass(&mut direction, false, None, |_, flowed| flowed == Flowed::Stuck);
+            assert_eq!(direction.boundary.at_boundary(), ENDS.contains(&at), "behind {at} bytes");
+            assert!(
+                direction.buffer.is_none() && direction.head.capacity() == 0,
+                "nothing is held for nothing"
+            );
+            left.write_all(&FRAMES[at..]).unwrap();
+            left.shutdown(std::net::Shutdown::Write).unwrap();
+            rig.pass(&mut direction, false, None, |direction, _| direction.is_over());
+            assert!(direction.boundary.at_boundary());
+            let mut received = Vec::new();
+            right.read_to_end(&mut received).unwrap();
+            assert_eq!(received, [&HEAD[5..], FRAMES].concat());
+        }
+    }
+
+    #[test]
+    fn what_a_receiver_said_before_it_took_no_more_still_arrives() {
+        let (mut rig, mut left, mut right) = Rig::new();
+        let (mut there, mut back) = (Direction::default(), Direction::default());
+        let said = vec![7; 50_000];
+        right.write_all(&said).unwrap();
+        drop(right);
+        // The first is answered with a reset, the second meets it.
+        for _ in 0..2 {
+            left.write_all(b"x").unwrap();
+            rig.pass(&mut there, false, None, |direction, flowed| direction.over || flowed == Flowed::Moved);
+        }
+        rig.pass(&mut there, false, None, |direction, _| direction.is_over());
+        assert_eq!(there.lost(), Some(Death::Closed), "it had ended its own direction in good order");
+        let mut received = vec![0; said.len()];
+        rig.pass(&mut back, true, there.lost(), |direction, _| direction.is_over());
+        left.read_exact(&mut received).unwrap();
+        assert_eq!(received, said);
+        assert_eq!(left.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_reset_is_no_end_even_where_a_write_has_met_it_first() {
+        for met in [false, true] {
+            let (mut rig, left, _right) = Rig::new();
+            socket2::SockRef::from(&left).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(left);
+            let death = met.then(|| rig.sockets[0].write(b"x").unwrap_err());
+            assert_eq!(death, met.then_some(Death::Reset));
+            let mut direction = Direction::default();
+            let flowed = rig.pass(&mut direction, false, death, |_, flowed| flowed != Flowed::Stuck);
+            assert_eq!(flowed, Flowed::Dead);
+            assert!(!direction.is_over(), "nobody was told of an end");
+        }
+    }
+
+    #[test]
+    fn a_deadline_binds_what_is_held_up_and_the_direction_that_is_left() {
+        let (stall, idle) = (Micros(300), Micros(60));
+        let mut direction = Direction::default();
+        direction.begin(Vec::new(), 0, None, NOW);
+        assert_eq!(direction.deadline(false, stall, idle), NEVER);
+        assert_eq!(direction.deadline(true, stall, idle), NOW + idle);
+        direction.touch(NOW + NOW);
+        assert_eq!(direction.deadline(true, stall, idle), NOW + NOW + idle);
+        direction.begin(HEAD.to_vec(), 1, None, NOW);
+        assert_eq!(direction.deadline(true, stall, idle), NOW + stall);
+        direction.cut(Death::Reset, &mut Buffers::default());
+        assert_eq!(direction.deadline(true, stall, idle), NEVER);
+    }
+}
