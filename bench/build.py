@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "bench" / "out"
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
+_APT_S = 300
+"""Longer than a package takes where there is a network at all."""
 
 
 def load_generator() -> Path:
@@ -88,14 +90,31 @@ def debian(program: str, package: str) -> Path | None:
         return found
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return None
-    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package]
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        install, env=quiet, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        print(f"{package}: {done.stderr.strip()[-300:]}", file=sys.stderr)
+    install = ["install", "--yes", "--no-install-recommends", package]
+    # A fresh machine may have no lists yet.
+    if not _apt(*install) and _apt("update"):
+        _apt(*install)
     return installed(program)
+
+
+def _apt(*words: str) -> bool:
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(
+            ["apt-get", "--quiet", *words],
+            env=quiet,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_APT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        print(f"apt-get {words[0]}: {error}", file=sys.stderr)
+        return False
+    if done.returncode != 0:
+        print(f"apt-get {words[0]}: {done.stderr.strip()[-300:]}", file=sys.stderr)
+    return done.returncode == 0
 
 
 def installed(program: str) -> Path | None:

@@ -4,8 +4,6 @@ The program is Debian's. Where it is missing and cannot be installed, its part i
 """
 
 import http.client
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.build import debian
 from tests.proxy.conftest import World, wait_until
 
 pytestmark = pytest.mark.process
@@ -38,18 +37,10 @@ MODES = {
 
 @pytest.fixture(scope="module")
 def slowhttptest() -> str:
-    """The program; installed where that may be done."""
-    if (found := shutil.which("slowhttptest")) is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "slowhttptest"]
-        for command in (install, ["apt-get", "update", "--quiet"], install):
-            done = subprocess.run(command, env=quiet, capture_output=True, check=False)
-            if command is install and done.returncode == 0:
-                break
-        found = shutil.which("slowhttptest")
+    found = debian("slowhttptest", "slowhttptest")
     if found is None:
         pytest.skip("slowhttptest is missing: install Debian's package of that name")
-    return found
+    return str(found)
 
 
 @pytest.fixture(scope="module")
