@@ -47,8 +47,8 @@ pub(crate) struct Exchange {
     stale: Option<Peer>,
     /// What the next attempt wants, while it waits for room (law 8).
     waiting: Option<Want>,
-    /// When waiting for room ends, from the first time on.
-    room_until: Option<Micros>,
+    /// When waiting for room ends, however often it waits; [`NEVER`] before the first time.
+    room_until: Micros,
 }
 
 impl Exchange {
@@ -67,7 +67,7 @@ impl Exchange {
             last: None,
             stale: None,
             waiting: None,
-            room_until: None,
+            room_until: NEVER,
         }
     }
 
@@ -113,11 +113,9 @@ impl Exchange {
             return NEVER;
         }
         let dials = self.dials.iter().flatten().map(|dial| dial.hedge_at.min(dial.give_up_at));
-        let room = self.waiting.and(self.room_until);
-        dials
-            .chain(self.carrier.map(|carrier| carrier.deadline))
-            .chain(room)
-            .fold(self.plan.deadline, Micros::min)
+        let room = if self.waiting.is_some() { self.room_until } else { NEVER };
+        let first = self.plan.deadline.min(room);
+        dials.chain(self.carrier.map(|carrier| carrier.deadline)).fold(first, Micros::min)
     }
 
     /// A tunnel or a stream has begun: no deadline of the route binds it any more.
@@ -223,8 +221,11 @@ impl Exchange {
     }
 
     fn wait_for_room(&mut self, want: Want, now: Micros, driver: &mut impl Driver) -> Step {
-        let until = *self.room_until.get_or_insert(now + self.plan.connect_timeout);
-        if now < until && driver.ask_for_room(&self.tried[..usize::from(self.opened)], until) {
+        if self.room_until == NEVER {
+            self.room_until = now + self.plan.connect_timeout;
+        }
+        let tried = &self.tried[..usize::from(self.opened)];
+        if now < self.room_until && driver.ask_for_room(tried, self.room_until) {
             self.waiting = Some(want);
             return Step::Wait;
         }
@@ -343,10 +344,10 @@ impl Exchange {
             return self.fail(Failure::ATTEMPT_TIMEOUT, driver);
         }
         if let Some(want) = self.waiting {
-            if self.room_until.is_none_or(|until| now < until) {
+            if now < self.room_until {
                 return Step::Continue;
             }
-            // A last look: room that came by itself is told to nobody.
+            // A last look: there may be room where this one did not wait.
             self.waiting = None;
             return self.open_next(want, now, driver);
         }

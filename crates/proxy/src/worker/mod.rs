@@ -253,9 +253,10 @@ impl Worker {
                 token => self.guard(Key::of(token), |worker| worker.on_event(Key::of(token), event)),
             }
         }
+        // Before new requests: who waited for a connection goes first.
+        self.look_again();
         self.go_on();
         self.ring();
-        self.look_again();
         self.cell().stats.upstream_idle.set(self.pools.len() as u64);
         self.flush_log();
         self.cell().beat(self.now);

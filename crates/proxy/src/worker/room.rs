@@ -31,7 +31,7 @@ pub(super) struct Room {
     waiting: Vec<Waiting>,
     /// What other workers ask for. The first to ask stands first.
     demands: Vec<Arc<Demand>>,
-    /// Requests that look again at the end of this turn.
+    /// Requests that look again before new ones begin.
     freed: Vec<Key>,
     /// Permits that others gave up, for those.
     permits: Vec<Permit<EndpointState>>,
@@ -248,7 +248,7 @@ impl Worker {
         }
     }
 
-    /// Lets the first request that waits for the Endpoint look again in this turn. False if none does.
+    /// Lets the first request that waits for the Endpoint look again soon. False if none does.
     fn wake_waiting(&mut self, endpoint: EndpointSlot) -> bool {
         while let Some(at) = self.room.waiting.iter().position(|waiting| waiting.is_for(endpoint)) {
             let Waiting { owner, demand } = self.room.waiting.remove(at);
