@@ -237,18 +237,25 @@ def test_a_directory_is_served_followed_and_stopped(instance: Instance, pods: li
     assert instance.run("get", "gateways").returncode == 1
 
 
-def test_at_the_limit_of_connections_the_admin_api_and_health_answer(tmp_path: Path, pods: list[Pod]) -> None:
+def test_limits_hold_and_at_that_of_connections_the_admin_api_and_health_answer(
+    tmp_path: Path, pods: list[Pod]
+) -> None:
     limited = Instance(tmp_path)
     limited.env |= {
         "FAIRLEAD_MAX_CONNECTIONS": "6",
         "FAIRLEAD_MAX_CONNECTIONS_PER_LISTENER": "5",
-        "FAIRLEAD_HEALTH_ADDRESS": "127.0.0.1:0",
+        "FAIRLEAD_MAX_REQUEST_BODY": "1000",
+        "FAIRLEAD_FORWARDED": "append",
+        "FAIRLEAD_TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8,192.0.2.7",
     }
     limited.endpoints(pods[0])
     try:
         limited.start()
         address = limited.address()
         limited.until(lambda: limited.ask(address) == (200, "one"))
+        with contextlib.closing(http.client.HTTPConnection(address, 8080, timeout=5)) as large:
+            large.request("POST", "/", body=b"x" * 1001, headers={"Host": HOST})
+            assert large.getresponse().status == 413
         with contextlib.ExitStack() as open_ones:
             held = []
 
