@@ -46,10 +46,11 @@ pub(super) enum Flowed {
 }
 
 impl Direction {
-    /// Begins: first the rest of the head, then what the sender sent behind its own head.
-    pub(super) fn begin(&mut self, head: Vec<u8>, head_sent: usize, behind: Option<Buffer>, now: Micros) {
-        *self = Self { head, head_sent, buffer: behind, moved_at: now, ..Self::default() };
-        self.follow_frames();
+    /// First the rest of the head, then what the sender sent behind its own head.
+    pub(super) fn new(head: Vec<u8>, head_sent: usize, behind: Option<Buffer>, now: Micros) -> Self {
+        let mut made = Self { head, head_sent, buffer: behind, moved_at: now, ..Self::default() };
+        made.follow_frames();
+        made
     }
 
     fn follow_frames(&mut self) {
@@ -256,8 +257,7 @@ mod tests {
             let mut behind = rig.buffers.take();
             behind.room()[..at].copy_from_slice(&FRAMES[..at]);
             behind.fill(at);
-            let mut direction = Direction::default();
-            direction.begin(HEAD.to_vec(), 5, Some(behind), NOW);
+            let mut direction = Direction::new(HEAD.to_vec(), 5, Some(behind), NOW);
             rig.pass(&mut direction, false, None, |_, flowed| flowed == Flowed::Stuck);
             assert_eq!(direction.boundary.at_boundary(), ENDS.contains(&at), "behind {at} bytes");
             assert!(
@@ -313,13 +313,12 @@ mod tests {
     #[test]
     fn a_deadline_binds_what_is_held_up_and_the_direction_that_is_left() {
         let (stall, idle) = (Micros(300), Micros(60));
-        let mut direction = Direction::default();
-        direction.begin(Vec::new(), 0, None, NOW);
+        let mut direction = Direction::new(Vec::new(), 0, None, NOW);
         assert_eq!(direction.deadline(false, stall, idle), NEVER);
         assert_eq!(direction.deadline(true, stall, idle), NOW + idle);
         direction.touch(NOW + NOW);
         assert_eq!(direction.deadline(true, stall, idle), NOW + NOW + idle);
-        direction.begin(HEAD.to_vec(), 1, None, NOW);
+        direction = Direction::new(HEAD.to_vec(), 1, None, NOW);
         assert_eq!(direction.deadline(true, stall, idle), NOW + stall);
         direction.cut(Death::Reset, &mut Buffers::default());
         assert_eq!(direction.deadline(true, stall, idle), NEVER);

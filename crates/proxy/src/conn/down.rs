@@ -124,7 +124,9 @@ impl Worker {
         let flow = &mut active.flow;
         self.buffers.give_any(&mut flow.inbound);
         self.buffers.give_any(&mut flow.outbound);
-        flow.tunnel.give_buffers(&mut self.buffers);
+        if let Some(tunnel) = &mut flow.tunnel {
+            tunnel.give_buffers(&mut self.buffers);
+        }
         flow.next();
         if self.spare.len() < SPARE {
             self.spare.push(active);

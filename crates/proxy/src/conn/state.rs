@@ -139,7 +139,8 @@ pub(crate) struct Flow {
     pub(crate) request: RequestSide,
     pub(crate) response: ResponseSide,
     pub(crate) attempts: [Option<Attempt>; MAX_ATTEMPTS],
-    pub(crate) tunnel: Tunnel,
+    /// After 101. Aside: few requests have one, and each clears what is here.
+    pub(crate) tunnel: Option<Box<Tunnel>>,
     pub(crate) account: Account,
     /// When the phase ends at the latest; of a relay, only the client's grace after it has ended its direction.
     pub(crate) until: Micros,
@@ -158,7 +159,7 @@ impl Flow {
             request: RequestSide::new(),
             response: ResponseSide::new(),
             attempts: [const { None }; MAX_ATTEMPTS],
-            tunnel: Tunnel::default(),
+            tunnel: None,
             account: Account::default(),
             until: NEVER,
             moved_at: Micros(0),
@@ -175,7 +176,7 @@ impl Flow {
         self.phase = Phase::Head;
         self.request.clear();
         self.response.clear();
-        self.tunnel = Tunnel::default();
+        self.tunnel = None;
         self.account.clear();
         self.until = NEVER;
     }

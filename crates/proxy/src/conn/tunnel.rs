@@ -14,6 +14,7 @@ use fairlead_balance::Micros;
 use super::buffer::Buffers;
 use super::direction::{Direction, Flowed};
 use super::down::Progress;
+use super::socket::Socket;
 use super::state::{Active, Conn, Phase};
 use crate::exchange::{Death, Event, Failure, Flags};
 use crate::timer::NEVER;
@@ -25,17 +26,52 @@ use crate::worker::upstream::Hands;
 const STALLED: Failure = Failure::new(0, Flags::SI, "stream_idle_timeout");
 
 /// Both directions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tunnel {
-    up: Option<Key>,
+    up: Key,
     to_endpoint: Direction,
     to_client: Direction,
+}
+
+/// How both directions fared.
+#[derive(Debug, Default)]
+struct Passed {
+    moved: bool,
+    /// Bytes that the client's kernel took, and the Endpoint's.
+    sent: u64,
+    received: u64,
+    /// A side died: who, as the access log calls it.
+    dead: Option<Failure>,
 }
 
 impl Tunnel {
     pub(super) fn give_buffers(&mut self, buffers: &mut Buffers) {
         self.to_endpoint.give_buffer(buffers);
         self.to_client.give_buffer(buffers);
+    }
+
+    /// Moves both directions on.
+    fn pass(&mut self, down: &mut Socket, up: &mut Socket, buffers: &mut Buffers, now: Micros) -> Passed {
+        let Self { to_client, to_endpoint, .. } = self;
+        let was_half = to_client.is_over() || to_endpoint.is_over();
+        let mut dead = None;
+        let (back, sent) = to_client.pass(up, down, to_endpoint.lost(), buffers, now);
+        if back == Flowed::Dead {
+            dead = Some(Failure::TRUNCATED);
+        }
+        let (there, received) = to_endpoint.pass(down, up, to_client.lost(), buffers, now);
+        if there == Flowed::Dead {
+            dead = Some(Failure::CLIENT_GONE);
+            up.reset_on_close();
+        }
+        let mut moved = back == Flowed::Moved || there == Flowed::Moved;
+        moved |= to_client.cut_if_dead(to_endpoint, down, buffers);
+        moved |= to_endpoint.cut_if_dead(to_client, up, buffers);
+        if !was_half && (to_client.is_over() || to_endpoint.is_over()) {
+            to_client.touch(now);
+            to_endpoint.touch(now);
+        }
+        Passed { moved, sent, received, dead }
     }
 
     fn is_over(&self) -> bool {
@@ -69,71 +105,50 @@ impl Worker {
             }
             response.ready = 0;
         }
-        let tunnel = &mut flow.tunnel;
-        tunnel.up = Some(conn);
-        let head = std::mem::take(&mut response.aside);
-        tunnel.to_client.begin(head, std::mem::take(&mut response.aside_sent), flow.outbound.take(), now);
-        let head = std::mem::take(&mut request.out);
-        tunnel.to_endpoint.begin(head, std::mem::take(&mut request.sent), flow.inbound.take(), now);
+        let (head, sent) = (std::mem::take(&mut response.aside), std::mem::take(&mut response.aside_sent));
+        let to_client = Direction::new(head, sent, flow.outbound.take(), now);
+        let (head, sent) = (std::mem::take(&mut request.out), std::mem::take(&mut request.sent));
+        let mut to_endpoint = Direction::new(head, sent, flow.inbound.take(), now);
         if request.broken {
-            tunnel.to_endpoint.cut(Death::Closed, &mut self.buffers);
+            to_endpoint.cut(Death::Closed, &mut self.buffers);
         }
+        flow.tunnel = Some(Box::new(Tunnel { up: conn, to_endpoint, to_client }));
         flow.phase = Phase::Tunnel;
         flow.until = NEVER;
         self.alarm(key, NEVER);
     }
 
     pub(super) fn tunnel(&mut self, key: Key, active: &mut Active) -> Progress {
-        let now = self.now;
-        let Some(up_key) = active.flow.tunnel.up else { return Progress::Wait };
+        let Some(mut tunnel) = active.flow.tunnel.take() else { return Progress::Wait };
         // Two entries of one slab are borrowed one after the other: the Endpoint's is taken out meanwhile.
-        let Some(mut endpoint) = self.conns.lend(up_key) else {
+        let Some(mut endpoint) = self.conns.lend(tunnel.up) else {
+            tunnel.give_buffers(&mut self.buffers);
             active.flow.phase = Phase::Closed { reset: true };
             return Progress::Wait;
         };
-        let mut moved = false;
-        let mut dead = None;
+        let mut passed = Passed::default();
         if let (Conn::Up(up), Some(Conn::Down(down))) = (&mut endpoint, self.conns.get_mut(key)) {
-            let account = &mut active.flow.account;
-            let Tunnel { to_client, to_endpoint, .. } = &mut active.flow.tunnel;
-            let was_half = to_client.is_over() || to_endpoint.is_over();
-            let (down, up, buffers) = (&mut down.socket, &mut up.socket, &mut self.buffers);
-
-            let (flowed, passed) = to_client.pass(up, down, to_endpoint.lost(), buffers, now);
-            account.bytes_sent += passed;
-            moved |= flowed == Flowed::Moved;
-            if flowed == Flowed::Dead {
-                dead = Some(Failure::TRUNCATED);
-            }
-            let (flowed, passed) = to_endpoint.pass(down, up, to_client.lost(), buffers, now);
-            account.bytes_received += passed;
-            moved |= flowed == Flowed::Moved;
-            if flowed == Flowed::Dead {
-                dead = Some(Failure::CLIENT_GONE);
-                up.reset_on_close();
-            }
-            moved |= to_client.cut_if_dead(to_endpoint, down, buffers);
-            moved |= to_endpoint.cut_if_dead(to_client, up, buffers);
-            if !was_half && (to_client.is_over() || to_endpoint.is_over()) {
-                to_client.touch(now);
-                to_endpoint.touch(now);
-            }
+            passed = tunnel.pass(&mut down.socket, &mut up.socket, &mut self.buffers, self.now);
         }
-        self.conns.give_back(up_key, endpoint);
-        if dead.is_some() || active.flow.tunnel.is_over() {
-            self.end_tunnel(key, active, dead);
+        self.conns.give_back(tunnel.up, endpoint);
+        let flow = &mut active.flow;
+        flow.account.bytes_sent += passed.sent;
+        flow.account.bytes_received += passed.received;
+        if passed.dead.is_some() || tunnel.is_over() {
+            tunnel.give_buffers(&mut self.buffers);
+            self.end_tunnel(key, active, &tunnel, passed.dead);
             return Progress::Moved;
         }
-        let flow = &mut active.flow;
-        flow.until = flow.tunnel.deadline(self.times.stream_idle, self.times.downstream_idle);
-        if moved { Progress::Moved } else { Progress::Wait }
+        flow.until = tunnel.deadline(self.times.stream_idle, self.times.downstream_idle);
+        flow.tunnel = Some(tunnel);
+        if passed.moved { Progress::Moved } else { Progress::Wait }
     }
 
     /// Both directions are over, or a side is dead.
-    fn end_tunnel(&mut self, key: Key, active: &mut Active, dead: Option<Failure>) {
+    fn end_tunnel(&mut self, key: Key, active: &mut Active, tunnel: &Tunnel, dead: Option<Failure>) {
         let Active { machine, flow } = active;
-        let refused = flow.tunnel.to_endpoint.lost().map(|_| Failure::TRUNCATED);
-        let left = flow.tunnel.to_client.lost().map(|_| Failure::CLIENT_GONE);
+        let refused = tunnel.to_endpoint.lost().map(|_| Failure::TRUNCATED);
+        let left = tunnel.to_client.lost().map(|_| Failure::CLIENT_GONE);
         if let Some(failure) = dead.or(left).or(refused) {
             flow.account.fail(failure);
         }

@@ -148,8 +148,26 @@ impl Connection {
 
     /// Entries in the wheel.
     fn entries(&self) -> usize {
-        [&self.wheel.fine, &self.wheel.coarse].iter().flat_map(|level| &level.slots).map(Vec::len).sum()
+        [&self.wheel.fine, &self.wheel.coarse].into_iter().map(held).sum()
     }
+}
+
+fn held(level: &Level<u32>) -> usize {
+    level.slots.iter().map(Vec::len).sum()
+}
+
+#[test]
+fn the_fine_level_is_populated_only_while_something_is_due_soon() {
+    let mut connection = Connection::at(ms(1_000));
+    connection.set(ms(61_000));
+    assert_eq!((held(&connection.wheel.fine), held(&connection.wheel.coarse)), (0, 1));
+    // A dial with its hedge; then the connection is idle again.
+    connection.set(ms(1_200));
+    assert_eq!(held(&connection.wheel.fine), 1);
+    connection.set(ms(61_000));
+    assert!(!connection.pass(ms(1_211)));
+    assert_eq!((held(&connection.wheel.fine), held(&connection.wheel.coarse)), (0, 1));
+    assert!(connection.wheel.next_ring() > Some(ms(50_000)), "nothing wakes the worker meanwhile");
 }
 
 #[test]
