@@ -45,6 +45,8 @@ class Exchange:
     ended: bool = False
     # Requests that arrived meanwhile.
     arrived: list[Message] = field(default_factory=list)
+    # One of them came before the last piece of the answer to the one before it had left.
+    overtook: bool = False
 
 
 class Rig:
@@ -59,7 +61,7 @@ class Rig:
         self._poll = select.epoll()
         self._poll.register(listener.fileno(), select.EPOLLIN)
         self._by_fd: dict[int, Upstream] = {}
-        self._arrived: list[Message] = []
+        self._exchange = Exchange()
 
     def close(self) -> None:
         for upstream in self.upstreams:
@@ -93,7 +95,7 @@ class Rig:
         own = client is None
         client = client or self.connect()
         result = Exchange()
-        self._arrived = result.arrived
+        self._exchange = result
         try:
             for piece in pieces:
                 self._send(client, piece)
@@ -174,13 +176,14 @@ class Rig:
             msg = f"forwarded: {bytes(upstream.read.raw[-4000:])!r}"
             raise AssertionError(msg) from error
         for message in messages:
-            self._arrived.append(message)
+            self._exchange.arrived.append(message)
             reply = self.answer(message)
             try:
                 for piece in reply.pieces:
                     upstream.socket.sendall(piece)
                     if reply.pause_s:
                         time.sleep(reply.pause_s)
+                self._exchange.overtook |= len(reply.pieces) > 1 and _is_readable(upstream.socket)
             except OSError:
                 self._end(upstream)
                 return
@@ -195,3 +198,10 @@ class Rig:
             del self._by_fd[fd]
             self._poll.unregister(fd)
             upstream.socket.close()
+
+
+def _is_readable(connection: socket.socket) -> bool:
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False

@@ -122,10 +122,10 @@ def _one(rig: Rig, script: Script, method: bytes, answer: Answer, number: int) -
     if answer.expected is not None:
         assert read is not None, f"cut off: {received!r}"
         assert read.same(answer.expected), f"{answer.expected} arrived as {read}"
-    # Bytes behind a response that come in a packet of their own may meet the next request on its way, and then nobody
-    # can tell them from its answer; so may an end that was not announced, and for a client that has ended its
-    # direction nothing is sent again.
-    if rest and len(script.pieces) == 1 and not (script.closes and rest.startswith(b"HTTP/1.1 502 ")):
+    # Bytes behind a response that leave after the next request has come cannot be told from its answer by anybody. An
+    # end that was not announced may meet that request, and for a client that has ended its direction nothing is sent
+    # again.
+    if rest and not exchange.overtook and not (script.closes and rest.startswith(b"HTTP/1.1 502 ")):
         _is_canary(rest, canary)
     _is_canary(rig.exchange([_request(b"GET", canary)]).received, canary)
     assert len(rig.upstreams) - before <= 4

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use fairlead_proxy::ProxyConfig;
 use fairlead_proxy::internals::{Phase, Running, start};
@@ -259,7 +259,9 @@ pub(crate) fn gateway(name: &str, bind: SocketAddr, endpoint: SocketAddr) -> Vec
     ]
 }
 
-/// An address of loopback that nobody listens on.
+/// An address of loopback that nobody listens on. Each is a host of its own, so that none is given twice.
 pub(crate) fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.99:0").unwrap().local_addr().unwrap()
+    static GIVEN: AtomicU8 = AtomicU8::new(1);
+    let host = Ipv4Addr::new(127, 0, 99, GIVEN.fetch_add(1, Ordering::Relaxed));
+    std::net::TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
 }

@@ -1,7 +1,6 @@
 //! What is remembered of requests: counters, the ledger, the access log.
 
 use std::io::Write;
-use std::net::TcpListener;
 
 use fairlead_balance::StatusClass;
 use serde_json::Value;
@@ -100,9 +99,7 @@ fn every_bad_end_has_its_flags() {
     client.send("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n");
     client.response("GET");
     expected.push((400, "DPE".to_owned()));
-    // On an address that no other test listens on: its port stays refusing.
-    let refusing = TcpListener::bind("127.0.0.99:0").unwrap().local_addr().unwrap();
-    proxy.set_members(&[refusing]);
+    proxy.set_members(&[support::refusing()]);
     assert_eq!(Client::connect(proxy.address).get("/").status, 502);
     expected.push((502, "UF".to_owned()));
     let lines = lines(&proxy, expected.len());
@@ -164,9 +161,7 @@ fn the_ledger_knows_classes_and_latencies() {
 fn retries_are_counted_by_their_reason() {
     let backend = Backend::saying("ok");
     let mut proxy = Proxy::start(&[&backend]);
-    // On an address that no other test listens on: its port stays refusing.
-    let refusing = TcpListener::bind("127.0.0.99:0").unwrap().local_addr().unwrap();
-    proxy.set_members(&[refusing, backend.address]);
+    proxy.set_members(&[support::refusing(), backend.address]);
     let mut client = Client::connect(proxy.address);
     for _ in 0..2 {
         assert_eq!(client.get("/").status, 200);

@@ -1,7 +1,7 @@
 //! Endpoints that may have only so many connections.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -275,7 +275,7 @@ impl Silent {
 #[test]
 fn dials_that_fail_or_lose_give_their_places_back() {
     let (backend, silent) = (Backend::saying("ok"), Silent::new());
-    let refusing = TcpListener::bind("127.0.0.98:0").unwrap().local_addr().unwrap();
+    let refusing = support::refusing();
     let mut proxy = Proxy::start(&[&backend]);
     proxy.set_limit(Some(1));
     proxy.set_members(&[silent.address, refusing, backend.address]);
@@ -295,7 +295,7 @@ fn dials_that_fail_or_lose_give_their_places_back() {
 fn a_busy_endpoint_is_worth_more_than_one_whose_dials_fail() {
     let gate = Gate::default();
     let backend = gate.backend("ok");
-    let refusing = TcpListener::bind("127.0.0.97:0").unwrap().local_addr().unwrap();
+    let refusing = support::refusing();
     let mut proxy = patient(1, 50, &[&backend]);
     proxy.set_limit(Some(1));
     proxy.set_members(&[refusing, backend.address]);

@@ -10,11 +10,6 @@ use std::time::{Duration, Instant};
 
 use crate::support::{self, Backend, Client, Proxy, text};
 
-/// An address that refuses connections.
-fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.99:0").unwrap().local_addr().unwrap()
-}
-
 /// An address that does not answer: its backlog is full, so that the kernel drops what comes.
 pub(crate) struct Silent {
     pub(crate) address: SocketAddr,
@@ -89,7 +84,7 @@ fn send(client: &mut Client, method: &str, id: usize, body: &str) -> u16 {
 fn a_refused_dial_moves_on_for_any_method() {
     let backend = Backend::saying("ok");
     let mut proxy = Proxy::start(&[&backend]);
-    proxy.set_members(&[refusing(), backend.address, refusing()]);
+    proxy.set_members(&[support::refusing(), backend.address, support::refusing()]);
     let mut client = Client::connect(proxy.address);
     for id in 0..20 {
         for method in ["GET", "POST", "PATCH", "DELETE"] {
@@ -104,7 +99,7 @@ fn a_refused_dial_moves_on_for_any_method() {
 fn nothing_but_refused_dials_is_502() {
     let backend = Backend::saying("unused");
     let mut proxy = Proxy::start(&[&backend]);
-    proxy.set_members(&[refusing(), refusing()]);
+    proxy.set_members(&[support::refusing(), support::refusing()]);
     let mut client = Client::connect(proxy.address);
     assert_eq!(client.get("/").status, 502);
     assert_eq!(client.post("/", b"x").status, 502);
@@ -122,7 +117,7 @@ fn without_retry_attempts_only_what_was_never_sent_moves_on() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 502], "each had its turn, and what died was not repeated");
     assert_eq!((seen.lock().unwrap().len(), good.count()), (1, 1));
-    proxy.set_members(&[refusing(), good.address]);
+    proxy.set_members(&[support::refusing(), good.address]);
     for id in 2..6 {
         assert_eq!(send(&mut client, "POST", id, "body"), 200, "never sent: it moves on");
     }
@@ -251,7 +246,7 @@ fn no_post_is_executed_twice_whatever_the_endpoints_do() {
         .collect();
     let mut proxy = Proxy::start(&backends.iter().collect::<Vec<_>>());
     let mut members: Vec<_> = backends.iter().map(|backend| backend.address).collect();
-    members.push(refusing());
+    members.push(support::refusing());
     proxy.set_members(&members);
     let address = proxy.address;
     let answered = Arc::new(AtomicUsize::new(0));

@@ -5,7 +5,10 @@ mod backend;
 mod client;
 mod world;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 pub(crate) use backend::{Backend, Reader, answer, text};
 pub(crate) use client::{Client, Response};
@@ -30,6 +33,16 @@ pub(crate) fn pause(millis: u64) {
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         std::thread::park_timeout(left);
     }
+}
+
+/// An address that refuses connections, for as long as the process lives: its port is bound, so that nobody else gets
+/// it, and nothing listens on it.
+pub(crate) fn refusing() -> SocketAddr {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// A reader over a connection that is also written to.
