@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fairlead_balance::{Micros, Permit};
@@ -80,6 +80,7 @@ pub struct WorkerCell {
     bell: Bell,
     /// The control thread's: rung at every adoption.
     control: Arc<Bell>,
+    assigned: AtomicU32,
 }
 
 /// Wakes a thread's poll, once it has one.
@@ -138,6 +139,7 @@ impl WorkerCell {
             inbox: Mutex::new(VecDeque::new()),
             bell: Bell::default(),
             control,
+            assigned: AtomicU32::new(0),
         }
     }
 
@@ -149,6 +151,21 @@ impl WorkerCell {
     /// Makes the worker take a turn. Before it has started this does nothing: its first turn looks at everything.
     pub fn wake(&self) {
         self.bell.ring();
+    }
+
+    /// Client connections of this worker, those on their way to it included.
+    pub(crate) fn assigned(&self) -> u32 {
+        self.assigned.load(Ordering::Relaxed)
+    }
+
+    /// Counts a client connection as this worker's; whoever accepted it does, before this worker has it.
+    pub(crate) fn assign(&self) {
+        self.assigned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of them is no more.
+    pub(crate) fn unassign(&self) {
+        self.assigned.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Leaves a message and wakes the worker.

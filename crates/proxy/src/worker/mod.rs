@@ -133,7 +133,6 @@ pub(crate) struct Worker {
     balancers: Vec<Option<Balancing>>,
     choices: Vec<Option<Choosing>>,
     listeners: Vec<Option<Listening>>,
-    handed: Vec<accept::Handed>,
     reserve: Option<std::fs::File>,
     /// Connections in line: with a new request, or with more to do than their turn allowed.
     line: VecDeque<Key>,
@@ -206,7 +205,6 @@ impl Worker {
             balancers: Vec::new(),
             choices: Vec::new(),
             listeners: Vec::new(),
-            handed: Vec::new(),
             reserve: accept::reserve(),
             line: VecDeque::new(),
             rung: Vec::new(),

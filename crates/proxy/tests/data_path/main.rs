@@ -15,6 +15,7 @@ mod paths;
 mod plain;
 mod repeats;
 mod rows;
+mod spread;
 mod statuses;
 mod strict;
 mod support;
