@@ -18,7 +18,7 @@ import msgspec
 
 from bench import build
 from bench.namespace import NoNamespaceError, namespace
-from bench.report import markdown, write
+from bench.report import fill_in, markdown, write
 from bench.run import PEERS, Plan, Programs, run
 
 _INSIDE = "FAIRLEAD_BENCH_PROGRAMS"
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="cases whose name contains this; nothing is written")
     parser.add_argument("--peers", default="", help="beside nginx and HAProxy: envoy")
     parser.add_argument("--python", type=Path, help="an interpreter with Fairlead, instead of building one")
-    parser.add_argument("--out", type=Path, default=build.ROOT / "docs" / "bench")
+    parser.add_argument("--out", type=Path, help="write there, and leave docs/bench and the README alone")
     options = parser.parse_args()
     peers = list(dict.fromkeys([*ALWAYS, *filter(None, options.peers.lower().split(","))]))
     if unknown := [name for name in peers if name not in PEERS]:
@@ -52,7 +52,9 @@ def main() -> int:
         results = run(programs, Path(folder), plan)
     print(markdown(results))
     if not options.quick and not options.only:
-        write(results, options.out, build.ROOT / "README.md")
+        write(results, options.out or build.ROOT / "docs" / "bench")
+        if options.out is None:
+            fill_in(results, build.ROOT / "README.md")
     return 0
 
 

@@ -45,8 +45,15 @@ class Proxy(ABC):
         """Returns when it answers."""
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        return "127.0.0.1", self.port
+
+    @property
     def target(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        """The same as the load generator takes it."""
+        host, port = self.address
+        return f"{host}:{port}"
 
     @property
     def pid(self) -> int:
@@ -89,9 +96,8 @@ class Direct(Proxy):
         wait_until(f"{self.target} to listen", lambda: listening(self.servers[0][1]))
 
     @property
-    def target(self) -> str:
-        address, port = self.servers[0]
-        return f"{address}:{port}"
+    def address(self) -> tuple[str, int]:
+        return self.servers[0]
 
     def processes(self) -> list[int]:
         return []

@@ -77,6 +77,7 @@ def _circumstances(results: Results) -> Iterator[str]:
     yield ""
     yield from (f"* {name}: {version}" for name, version in results.versions.items())
     yield from (f"* {name}: not measured, it cannot be had here" for name in results.missing)
+    yield from (f"* not measured: {what}: {why}" for what, why in results.failed.items())
 
 
 def _of_target(target: Target) -> list[str]:
@@ -206,8 +207,8 @@ def _figure(value: float | None, digits: int, lacking: str = "not measured") -> 
     return lacking if value is None else f"{value:,.{digits}f}"
 
 
-def write(results: Results, folder: Path, readme: Path) -> None:
-    """Writes the page, the tables, the plots, and what stands between the README's marks."""
+def write(results: Results, folder: Path) -> None:
+    """Writes the page, the tables and the plots."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.md").write_text(markdown(results))
     (folder / "figures.csv").write_text(rows_table(results.cases))
@@ -218,6 +219,10 @@ def write(results: Results, folder: Path, readme: Path) -> None:
     (folder / "p99.svg").write_text(
         bars("99th percentile of latency, µs", _groups(results, lambda row: row.p99_us, direct=True))
     )
+
+
+def fill_in(results: Results, readme: Path) -> None:
+    """Replaces what stands between the README's marks."""
     text = readme.read_text()
     if BEGIN in text and END in text:
         before, _, rest = text.partition(BEGIN)

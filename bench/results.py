@@ -34,8 +34,8 @@ class Measured(msgspec.Struct, frozen=True):
     rows: Sequence[Row]
 
 
-class Results(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a run has found."""
+class Results(msgspec.Struct, kw_only=True):
+    """Everything that a run has found, filled in as it goes on."""
 
     machine: str
     date: str
@@ -44,11 +44,13 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     missing: list[str]
     """Peers that were asked for and cannot be had."""
-    cases: list[Measured]
+    cases: list[Measured] = []
     costs: list[Costs] = []
     change: Change | None = None
     picks: list[PickCost] = []
     workers: Workers | None = None
+    failed: dict[str, str] = {}
+    """What could not be measured, and why."""
 
 
 class Target(msgspec.Struct, frozen=True):

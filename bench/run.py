@@ -70,40 +70,38 @@ def run(programs: Programs, folder: Path, plan: Plan) -> Results:
         load_average=load_average,
         versions=_versions(programs),
         missing=[PEERS[name].name for name, program in programs.peers.items() if program is None],
-        cases=[],
     )
     with load.backend("0.0.0.0", PORTS) as backend:
         bench = Bench(load, backend, random.Random(1))
         for endpoints in sorted({case.endpoints for case in cases}):
-            with proxies(programs, folder, endpoints) as all_up:
+            with _step(results, f"{endpoints:,} endpoints"), proxies(programs, folder, endpoints) as all_up:
                 for case in (case for case in cases if case.endpoints == endpoints):
-                    results.cases.append(_measured(bench, case, all_up, plan, len(cases)))
+                    with _step(results, case.name):
+                        results.cases.append(_measured(bench, case, all_up, plan, len(cases)))
                 if endpoints == MANY_ENDPOINTS:
                     fairlead = all_up[0]
                     assert isinstance(fairlead, Fairlead)
-                    with _step("one endpoint's change"):
-                        found = change.measure(fairlead, load, bench.rng)
-                    results = msgspec.structs.replace(results, change=found)
-        if plan.only:
-            return results
-        with _step("memory, system calls, instructions"):
-            costs = _costs(programs, folder, load, backend)
-        with _step("picks"):
-            picks = pick.measure(Path(programs.pick_cost), PROXY_CORE)
-        with _step("connections per worker"):
-            spread = _workers(programs, folder, load)
-        return msgspec.structs.replace(results, costs=costs, picks=picks, workers=spread)
+                    with _step(results, "one endpoint's change"):
+                        results.change = change.measure(fairlead, load, bench.rng)
+        if not plan.only:
+            with _step(results, "memory and system calls"):
+                results.costs = _costs(programs, folder, load, backend)
+            with _step(results, "instructions and allocations"):
+                results.costs = _with_counted(results.costs, _under_callgrind(programs, folder, load))
+            with _step(results, "picks"):
+                results.picks = pick.measure(Path(programs.pick_cost), PROXY_CORE)
+            with _step(results, "connections per worker"):
+                results.workers = _workers(programs, folder)
+    return results
 
 
 def _measured(bench: Bench, case: Case, all_up: Sequence[Proxy], plan: Plan, cases: int) -> Measured:
     # Without a proxy only where the load is not as fast as it can be.
     direct = [Direct(Path(), Path(), 0, all_up[0].servers)] if case.rate else []
-    begun = time.monotonic()
     rounds = bench.rounds(case, [*all_up, *direct], plan.rounds, plan.seconds / cases)
     found = Measured(case, rounds, rows(rounds, Fairlead.name))
     told = ", ".join(map(_short, found.rows))
-    took = time.monotonic() - begun
-    print(f"{case.name}: {told}; {len(rounds)} rounds in {took:.0f} s", file=sys.stderr, flush=True)
+    print(f"{case.name}: {len(rounds)} rounds: {told}", file=sys.stderr, flush=True)
     return found
 
 
@@ -113,10 +111,14 @@ def _short(row: Row) -> str:
 
 
 @contextmanager
-def _step(what: str) -> Iterator[None]:
-    """Tells how long it took."""
+def _step(results: Results, what: str) -> Iterator[None]:
+    """A part of the run: how long it took is told, and a failure leaves the other parts their figures."""
     begun = time.monotonic()
-    yield
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, the page tells it
+        results.failed[what] = str(error).partition("\n")[0] or type(error).__name__
+        print(f"{what}: {error}", file=sys.stderr, flush=True)
     print(f"{what}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -147,13 +149,17 @@ def _costs(programs: Programs, folder: Path, load: Load, backend: int) -> list[C
         ]
     with proxies(programs, folder, len(PORTS)) as all_up:
         busy = [cost.busy_connection_bytes(proxy, load, backend) for proxy in all_up]
-    found = [msgspec.structs.replace(each, busy_bytes=count) for each, count in zip(found, busy, strict=True)]
-    counted = _under_callgrind(programs, folder, load)
+    return [msgspec.structs.replace(each, busy_bytes=count) for each, count in zip(found, busy, strict=True)]
+
+
+def _with_counted(costs: Sequence[Costs], counted: callgrind.Counted | None) -> list[Costs]:
+    """Fairlead's costs are the first."""
+    first, *others = costs or [Costs(Fairlead.name)]
     if counted is not None:
-        fairlead, *others = found
-        words = {"instructions": counted.instructions, "allocations": counted.allocations}
-        found = [msgspec.structs.replace(fairlead, **words), *others]
-    return found
+        first = msgspec.structs.replace(
+            first, instructions=counted.instructions, allocations=counted.allocations
+        )
+    return [first, *others]
 
 
 def _under_callgrind(programs: Programs, folder: Path, load: Load) -> callgrind.Counted | None:
@@ -169,11 +175,11 @@ def _under_callgrind(programs: Programs, folder: Path, load: Load) -> callgrind.
         proxy.stop()
 
 
-def _workers(programs: Programs, folder: Path, load: Load) -> workers.Workers:
+def _workers(programs: Programs, folder: Path) -> workers.Workers:
     proxy = FourWorkers(Path(programs.fairlead), folder, 8198, servers(len(PORTS)))
     try:
         proxy.start()
-        return workers.measure(proxy, load, proxy.workers)
+        return workers.measure(proxy, proxy.workers)
     finally:
         proxy.stop()
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-import time
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 
-from bench.generator import Load
+from bench.controller import HOST
 from bench.proxies import Proxy, wait_until
 
 CONNECTIONS = 16
-TRIALS = 30
-_SETTLED_S = 0.1
+TRIALS = 100
+_PATIENCE_S = 10.0
+_REQUEST = f"GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n".encode()
 _ESTABLISHED = "01"
 
 
@@ -29,19 +31,24 @@ class Workers(msgspec.Struct, frozen=True):
         return [each[0] / each[-1] if each[-1] else float("inf") for each in self.trials]
 
 
-def measure(proxy: Proxy, load: Load, workers: int, trials: int = TRIALS) -> Workers:
-    """Opens 16 connections at once, again and again, and counts while they carry a few requests."""
+def measure(proxy: Proxy, workers: int, trials: int = TRIALS) -> Workers:
+    """Opens 16 connections at once, again and again, and counts when each has carried a request."""
     found = []
-    for trial in range(trials):
-        with load.running(
-            proxy.target, connections=CONNECTIONS, rate=200, seconds=_SETTLED_S * 4, seed=trial
-        ):
-            wait_until("the connections", lambda: sum(per_epoll(proxy)) == CONNECTIONS)
-            # What one worker has accepted may be on its way to another.
-            time.sleep(_SETTLED_S)
+    for _ in range(trials):
+        with ExitStack() as stack:
+            sockets = [
+                stack.enter_context(socket.create_connection(proxy.address)) for _ in range(CONNECTIONS)
+            ]
+            for each in sockets:
+                each.settimeout(_PATIENCE_S)
+                each.sendall(_REQUEST)
+            for each in sockets:
+                if not each.recv(1 << 16).startswith(b"HTTP/1.1 200 "):
+                    raise RuntimeError(f"{proxy.name} does not answer on each of {CONNECTIONS} connections")
+            # Who has answered is where the connection stays.
             counts = per_epoll(proxy)
         found.append(sorted(counts + [0] * (workers - len(counts)), reverse=True))
-        wait_until("the connections' end", lambda: not sum(per_epoll(proxy)))
+        wait_until("the connections' end", lambda: not per_epoll(proxy))
     return Workers(trials=found)
 
 

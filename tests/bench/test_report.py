@@ -9,7 +9,7 @@ from bench.cases import CASES
 from bench.change import Change
 from bench.figures import Slice, Spread, rows
 from bench.pick import PickCost
-from bench.report import BEGIN, END, markdown, write
+from bench.report import BEGIN, END, fill_in, markdown, write
 from bench.results import Costs, Measured, Results, Target, targets
 from bench.workers import Workers
 
@@ -111,6 +111,12 @@ def test_a_page_holds_every_case_and_what_is_missing() -> None:
     assert "most even" in text
 
 
+def test_a_page_tells_what_failed_and_keeps_the_rest() -> None:
+    text = markdown(results(workers=None, failed={"connections per worker": "waited in vain"}))
+    assert "* not measured: connections per worker: waited in vain" in text
+    assert "Picks" in text
+
+
 def test_a_page_of_cases_alone_says_nothing_of_the_rest() -> None:
     text = markdown(results(costs=[], change=None, picks=[], workers=None))
     assert "busy machine" not in text
@@ -118,16 +124,27 @@ def test_a_page_of_cases_alone_says_nothing_of_the_rest() -> None:
     assert "endpoint's change" not in text
 
 
-def test_a_run_replaces_the_page_the_tables_and_the_readme_s_part(tmp_path: Path) -> None:
+def test_a_run_replaces_the_readme_s_part(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nwritten by hand\n{END}\nafter\n")
-    write(results(), tmp_path / "bench", readme)
+    fill_in(results(), readme)
     text = readme.read_text()
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"\n{END}\nafter\n")
     assert "written by hand" not in text
     assert "**not reached**" in text
 
+
+def test_a_readme_without_marks_is_left_alone(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing to fill in\n")
+    fill_in(results(), readme)
+    assert readme.read_text() == "nothing to fill in\n"
+
+
+def test_tables_and_plots_hold_every_case_and_proxy(tmp_path: Path) -> None:
+    write(results(), tmp_path / "bench")
+    assert (tmp_path / "bench" / "figures.md").read_text() == markdown(results())
     table = list(csv.DictReader((tmp_path / "bench" / "figures.csv").read_text().splitlines()))
     assert len(table) == 4 * len(CASES)
     assert [row["proxy"] for row in table[:4]] == ["Fairlead", "HAProxy", "nginx", "no proxy"]
@@ -138,10 +155,3 @@ def test_a_run_replaces_the_page_the_tables_and_the_readme_s_part(tmp_path: Path
     for plot, proxies in (("cpu.svg", 3), ("p99.svg", 4)):
         picture = (tmp_path / "bench" / plot).read_text()
         assert picture.count("<rect") == 1 + proxies + proxies * len(CASES)
-
-
-def test_a_readme_without_marks_is_left_alone(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("nothing to fill in\n")
-    write(results(), tmp_path, readme)
-    assert readme.read_text() == "nothing to fill in\n"
