@@ -4,7 +4,9 @@
 //! 1. A connection belongs to one Endpoint identity (its slot with the generation) and one transport fingerprint. A new
 //!    Pod on an old address has another identity and inherits none.
 //! 2. Last in, first out: the connection that was used last is the one least likely to be closed by its server.
-//! 3. The pool holds keys and moments; whose sockets they are, and closing them, is the worker's part. What leaves the
+//! 3. A connection that was parked in this turn is given only where there is no other, and as such: the poller has not
+//!    been asked about it since, so bytes behind its last response would be taken for the answer to the next request.
+//! 4. The pool holds keys and moments; whose sockets they are, and closing them, is the worker's part. What leaves the
 //!    pool by another way than [`take`](Pools::take) is told to the worker, who closes it.
 
 use fairlead_balance::Micros;
@@ -22,10 +24,19 @@ impl Fingerprint {
     pub(crate) const PLAIN_HTTP1: Self = Self(0);
 }
 
+/// A connection out of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) key: Key,
+    /// Parked before this turn: what was to be said about it, the poller has said.
+    pub(crate) polled: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Idle {
     key: Key,
     fingerprint: Fingerprint,
+    /// The time of its turn: no two turns have the same.
     since: Micros,
 }
 
@@ -113,23 +124,25 @@ impl Pools {
         self.len += usize::from(!full);
     }
 
-    /// Takes the connection that was parked last; with `fresh`, only if that was less than so long ago.
+    /// Takes the connection that was parked last before this turn, which is the one at `now`; else one of this turn.
+    /// With `fresh`, only if it was parked less than so long ago.
     pub(crate) fn take(
         &mut self,
         slot: EndpointSlot,
         fingerprint: Fingerprint,
         now: Micros,
         fresh: Option<Micros>,
-    ) -> Option<Key> {
+    ) -> Option<Taken> {
         let pool = self.pool(slot)?;
-        let place = pool.idle.iter().rposition(|idle| idle.fingerprint == fingerprint)?;
-        let idle = pool.idle[place];
-        if fresh.is_some_and(|limit| now.0.saturating_sub(idle.since.0) >= limit.0) {
-            return None;
-        }
-        pool.idle.remove(place);
+        let fits = |idle: &Idle| {
+            idle.fingerprint == fingerprint
+                && fresh.is_none_or(|limit| now.0.saturating_sub(idle.since.0) < limit.0)
+        };
+        let polled = |idle: &Idle| idle.since != now;
+        let place = pool.idle.iter().rposition(|idle| polled(idle) && fits(idle));
+        let idle = pool.idle.remove(place.or_else(|| pool.idle.iter().rposition(fits))?);
         self.len -= 1;
-        Some(idle.key)
+        Some(Taken { key: idle.key, polled: polled(&idle) })
     }
 
     /// Forgets a connection that is being closed.
@@ -172,11 +185,15 @@ mod tests {
         (pools, displaced)
     }
 
+    fn polled(index: u32) -> Taken {
+        Taken { key: key(index), polled: true }
+    }
+
     #[test]
     fn the_connection_used_last_is_taken_first() {
         let (mut pools, _) = parked(&[1, 2]);
-        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(key(2)));
-        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(key(1)));
+        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(polled(2)));
+        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(polled(1)));
         assert_eq!(pools.take(A, PLAIN, Micros(0), None), None);
         assert_eq!(pools.len(), 0);
     }
@@ -187,7 +204,20 @@ mod tests {
         let second = Some(Micros(1_000_000));
         assert_eq!(pools.take(A, PLAIN, Micros(6_000_000), second), None);
         assert_eq!(pools.len(), 1, "it stays for those who may repeat");
-        assert_eq!(pools.take(A, PLAIN, Micros(5_999_999), second), Some(key(5)));
+        assert_eq!(pools.take(A, PLAIN, Micros(5_999_999), second), Some(polled(5)));
+    }
+
+    #[test]
+    fn one_of_this_turn_is_taken_only_where_there_is_no_other() {
+        let (mut pools, _) = parked(&[1, 2, 3]);
+        let now = Micros(3_000_000);
+        assert_eq!(pools.take(A, PLAIN, now, None), Some(polled(2)));
+        assert_eq!(
+            pools.take(A, PLAIN, now, Some(Micros(2_000_000))),
+            Some(Taken { key: key(3), polled: false })
+        );
+        assert_eq!(pools.take(A, PLAIN, now, None), Some(polled(1)));
+        assert_eq!(pools.len(), 0);
     }
 
     #[test]
@@ -206,7 +236,7 @@ mod tests {
     fn another_transport_is_another_pool() {
         let (mut pools, _) = parked(&[1]);
         assert_eq!(pools.take(A, TLS, Micros(0), None), None);
-        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(key(1)));
+        assert_eq!(pools.take(A, PLAIN, Micros(0), None), Some(polled(1)));
     }
 
     #[test]

@@ -33,6 +33,17 @@ pub(crate) enum ReadEnd {
     Dead(Death),
 }
 
+/// What a look at a connection found on which nothing is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// Nothing is there.
+    Kept,
+    /// The peer has ended its direction, or the connection is dead.
+    Ended,
+    /// There are bytes.
+    Broken,
+}
+
 /// The socket with what is known of its readiness.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent facts, in four bytes")]
@@ -116,6 +127,21 @@ impl Socket {
                         self.dead = true;
                         ReadEnd::Dead(death(&error))
                     }
+                },
+            };
+        }
+    }
+
+    /// Looks whether something came, without taking it, whatever is known of its readiness.
+    pub(crate) fn look(&self) -> Silence {
+        loop {
+            return match self.stream.peek(&mut [0]) {
+                Ok(0) => Silence::Ended,
+                Ok(_) => Silence::Broken,
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => continue,
+                    ErrorKind::WouldBlock => Silence::Kept,
+                    _ => Silence::Ended,
                 },
             };
         }

@@ -15,6 +15,7 @@ mod accept;
 mod adopt;
 mod balancing;
 mod begin;
+mod idle;
 mod panic;
 mod room;
 pub(crate) mod slab;

@@ -18,7 +18,7 @@ use fairlead_balance::{Dialable, EndpointLoad, Micros, Permit};
 
 use super::Worker;
 use super::slab::Key;
-use crate::conn::state::{Conn, Role};
+use crate::conn::state::Conn;
 use crate::exchange::Event;
 use crate::pool::{Fingerprint, Pools};
 use crate::shared::{BackendSlot, Demand, EndpointSlot, EndpointState, WorkerMessage};
@@ -117,10 +117,7 @@ impl Worker {
                 return Some(permit);
             }
             let idle = self.pools.take(endpoint.slot, Fingerprint::PLAIN_HTTP1, self.now, None)?;
-            if let Some(up) = self.up(idle) {
-                up.role = Role::Leaving;
-            }
-            self.close_up(idle);
+            self.close_taken(idle.key);
         }
     }
 
@@ -174,9 +171,9 @@ impl Worker {
         self.room.demands.insert(at, demand);
         if self.pools.is_warm(endpoint)
             && let Some(demand) = self.claim_demand(endpoint)
-            && let Some(key) = self.pools.take(endpoint, Fingerprint::PLAIN_HTTP1, self.now, None)
+            && let Some(idle) = self.pools.take(endpoint, Fingerprint::PLAIN_HTTP1, self.now, None)
         {
-            self.give_up(key, &demand);
+            self.give_up(idle.key, &demand);
         }
     }
 

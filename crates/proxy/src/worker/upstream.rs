@@ -1,12 +1,10 @@
-//! Connections to Endpoints: dialled, carrying an attempt, idle, leaving.
+//! Connections to Endpoints: dialled, carrying an attempt, leaving; idle ones are in [`mod@super::idle`].
 //!
 //! Laws:
 //! 1. An attempt holds its Endpoint's in-flight guard from the pick to its end, whichever way it ends.
-//! 2. Anything that the poller says about an idle connection but that it can be written to closes it at once: there is
-//!    no check when it is taken, and no request meets it.
-//! 3. A dial that nobody waits for any more finishes into the pool or fails by itself.
-//! 4. A connection holds its Endpoint's permit for life; what happens at the limit is in [`mod@super::room`].
-//! 5. Whether a dial succeeded is told to the ledger for every dial; that it failed, once.
+//! 2. A dial that nobody waits for any more finishes into the pool or fails by itself.
+//! 3. A connection holds its Endpoint's permit for life; what happens at the limit is in [`mod@super::room`].
+//! 4. Whether a dial succeeded is told to the ledger for every dial; that it failed, once.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,7 +18,6 @@ use super::slab::Key;
 use crate::conn::socket::{Socket, dial};
 use crate::conn::state::{Attempt, Conn, Flow, Role, Up};
 use crate::exchange::{AttemptId, Death, DialError, Driver, Event, Opened, Peer, Report, Retry, Want};
-use crate::pool::Fingerprint;
 use crate::shared::EndpointState;
 use crate::timer::{Alarm, NEVER};
 
@@ -136,8 +133,8 @@ impl Hands<'_> {
             Want::Dial => None,
             // Whether it lives is told by a dial only.
             _ if endpoint.load.is_suspect() || reason == Some(Reason::Probe) => None,
-            Want::Any => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, None),
-            Want::Fresh => worker.pools.take(peer, Fingerprint::PLAIN_HTTP1, now, Some(FRESH)),
+            Want::Any => worker.take_idle(&endpoint, None),
+            Want::Fresh => worker.take_idle(&endpoint, Some(FRESH)),
         };
         let opened = if let Some(key) = pooled {
             if let Some(up) = worker.up(key) {
@@ -179,7 +176,7 @@ impl Worker {
         endpoint.note_dial_failure(self.now);
     }
 
-    fn begin_dial(
+    pub(super) fn begin_dial(
         &mut self,
         endpoint: Permit<EndpointState>,
         role: Role,
@@ -216,52 +213,6 @@ impl Worker {
         if let Some(Conn::Up(up)) = self.conns.remove(key) {
             up.socket.close(self.poll.registry());
             self.let_go(up.endpoint, up.limit);
-        }
-    }
-
-    /// Puts a connection that has nothing to do into the pool, if it may stay.
-    pub(crate) fn park(&mut self, key: Key) {
-        let (unacked, idle) = (self.times.unacked, self.times.upstream_idle);
-        let Some(up) = self.up(key) else { return };
-        if up.socket.is_hung_up() || up.endpoint.is_gone() {
-            self.close_up(key);
-            return;
-        }
-        if std::mem::take(&mut up.patient) {
-            up.socket.set_user_timeout(unacked);
-        }
-        if up.limit.is_some() && self.part_with(key) {
-            return;
-        }
-        let Some(up) = self.up(key) else { return };
-        up.role = Role::Idle;
-        let slot = up.endpoint.slot;
-        let mut doomed = std::mem::take(&mut self.doomed);
-        self.pools.park(slot, Fingerprint::PLAIN_HTTP1, key, self.now, &mut doomed);
-        self.doomed = doomed;
-        self.alarm(key, self.now + idle);
-        self.close_doomed();
-        self.room_at(slot);
-    }
-
-    /// Closes connections that have left their pool.
-    pub(super) fn close_doomed(&mut self) {
-        while let Some(key) = self.doomed.pop() {
-            if let Some(up) = self.up(key) {
-                up.role = Role::Leaving;
-            }
-            self.close_up(key);
-        }
-    }
-
-    /// Closes the idle connection that an event is about, if it ends it.
-    pub(super) fn end_idle(&mut self, event: &mio::event::Event) {
-        if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
-            return;
-        }
-        let key = Key::of(event.token());
-        if self.up(key).is_some_and(|up| matches!(up.role, Role::Idle | Role::Leaving)) {
-            self.close_up(key);
         }
     }
 

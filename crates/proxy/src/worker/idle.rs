@@ -1,0 +1,170 @@
+//! Idle connections to Endpoints, on their way into a pool and out of it.
+//!
+//! Laws:
+//! 1. Anything that the poller says about an idle connection but that it can be written to closes it at once, and no
+//!    request meets it: it is not looked at when it is taken.
+//! 2. Only one that was parked in the same turn is looked at, since the poller had no chance to speak: what is behind
+//!    its response must not become the answer to the next request. Bytes that come after that request was sent cannot
+//!    be told from its answer by anybody.
+
+use fairlead_balance::Micros;
+
+use super::Worker;
+use super::slab::Key;
+use crate::conn::socket::Silence;
+use crate::conn::state::Role;
+use crate::pool::Fingerprint;
+use crate::shared::EndpointState;
+
+impl Worker {
+    /// Puts a connection that has nothing to do into the pool, if it may stay.
+    pub(crate) fn park(&mut self, key: Key) {
+        let (unacked, idle) = (self.times.unacked, self.times.upstream_idle);
+        let Some(up) = self.up(key) else { return };
+        if up.socket.is_hung_up() || up.endpoint.is_gone() {
+            self.close_up(key);
+            return;
+        }
+        if std::mem::take(&mut up.patient) {
+            up.socket.set_user_timeout(unacked);
+        }
+        if up.limit.is_some() && self.part_with(key) {
+            return;
+        }
+        let Some(up) = self.up(key) else { return };
+        up.role = Role::Idle;
+        let slot = up.endpoint.slot;
+        let mut doomed = std::mem::take(&mut self.doomed);
+        self.pools.park(slot, Fingerprint::PLAIN_HTTP1, key, self.now, &mut doomed);
+        self.doomed = doomed;
+        self.alarm(key, self.now + idle);
+        self.close_doomed();
+        self.room_at(slot);
+    }
+
+    /// Takes an idle connection of an Endpoint; with `fresh`, only if it was parked less than so long ago.
+    pub(super) fn take_idle(&mut self, endpoint: &EndpointState, fresh: Option<Micros>) -> Option<Key> {
+        loop {
+            let taken = self.pools.take(endpoint.slot, Fingerprint::PLAIN_HTTP1, self.now, fresh)?;
+            let Some(up) = self.up(taken.key) else { continue };
+            let silence = if taken.polled { Silence::Kept } else { up.socket.look() };
+            match silence {
+                Silence::Kept => return Some(taken.key),
+                Silence::Ended => {}
+                Silence::Broken => {
+                    self.cell().stats.refused_responses.add("unrequested_bytes");
+                    endpoint.last_failure.note(self.now, "UPE");
+                }
+            }
+            self.close_taken(taken.key);
+        }
+    }
+
+    /// Closes a connection that was taken out of its pool.
+    pub(super) fn close_taken(&mut self, key: Key) {
+        if let Some(up) = self.up(key) {
+            up.role = Role::Leaving;
+        }
+        self.close_up(key);
+    }
+
+    /// Closes connections that have left their pool.
+    pub(super) fn close_doomed(&mut self) {
+        while let Some(key) = self.doomed.pop() {
+            self.close_taken(key);
+        }
+    }
+
+    /// Closes the idle connection that an event is about, if it ends it.
+    pub(super) fn end_idle(&mut self, event: &mio::event::Event) {
+        if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
+            return;
+        }
+        let key = Key::of(event.token());
+        if self.up(key).is_some_and(|up| matches!(up.role, Role::Idle | Role::Leaving)) {
+            self.close_up(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    use fairlead_balance::{EndpointLoad, Permit};
+    use fairlead_snapshot::Endpoint;
+
+    use super::*;
+    use crate::config::ProxyConfig;
+    use crate::shared::{EndpointSlot, Shared};
+
+    fn endpoint(listener: &TcpListener) -> Arc<EndpointState> {
+        let address = listener.local_addr().unwrap();
+        let endpoint = Endpoint {
+            address: address.ip().to_string().into(),
+            drain_deadline_s: None,
+            id: "uid|127.0.0.1|1|TCP".into(),
+            node: None,
+            pod: None,
+            port: address.port(),
+            ready: true,
+            serving: true,
+            subsets: Vec::new(),
+            terminating: false,
+            weight: 1,
+            zone: None,
+        };
+        let slot = EndpointSlot { index: 0, generation: 1 };
+        Arc::new(EndpointState::new(slot, &endpoint, address, Arc::new(EndpointLoad::new(Micros(1), 1))))
+    }
+
+    /// A worker in the turn in which it has parked its only connection, and the Endpoint's end of that.
+    fn just_parked() -> (Worker, Arc<EndpointState>, TcpStream) {
+        let config = ProxyConfig { workers: Some(1), access_log: false, ..ProxyConfig::default() };
+        let mut worker = Worker::new(Shared::new(config), 0).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = endpoint(&listener);
+        let permit = Permit::take(&endpoint, None).unwrap();
+        worker.begin_dial(permit, Role::Spare, None).unwrap();
+        let mut events = mio::Events::with_capacity(8);
+        while worker.pools.len() == 0 {
+            worker.turn(&mut events).unwrap();
+        }
+        let (stream, _) = listener.accept().unwrap();
+        (worker, endpoint, stream)
+    }
+
+    fn refused(worker: &Worker) -> Vec<(&'static str, u64)> {
+        worker.cell().stats.refused_responses.iter().collect()
+    }
+
+    #[test]
+    fn bytes_that_came_since_a_connection_was_parked_are_nobodys_answer() {
+        for fresh in [None, Some(Micros(1_000_000))] {
+            let (mut worker, endpoint, mut stream) = just_parked();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison").unwrap();
+            assert_eq!(worker.take_idle(&endpoint, fresh), None);
+            assert_eq!(refused(&worker), [("unrequested_bytes", 1)]);
+            assert_eq!(endpoint.load.connections(), 0, "it is closed");
+            assert_eq!(endpoint.last_failure.get().map(|(_, code)| code), Some("UPE"));
+        }
+    }
+
+    #[test]
+    fn an_end_since_a_connection_was_parked_meets_no_request() {
+        let (mut worker, endpoint, stream) = just_parked();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(worker.take_idle(&endpoint, None), None);
+        assert_eq!(refused(&worker), [], "servers may close what is idle");
+        assert_eq!(endpoint.load.connections(), 0);
+    }
+
+    #[test]
+    fn a_silent_connection_of_this_turn_is_used_again() {
+        let (mut worker, endpoint, _stream) = just_parked();
+        assert!(worker.take_idle(&endpoint, None).is_some());
+        assert_eq!(worker.pools.len(), 0);
+    }
+}
