@@ -68,6 +68,19 @@ def test_what_nobody_can_see_is_let_go_of_a_few_at_a_time(editions: Editions) ->
     assert editions.candidates(Kind.ROUTE) == [KEY]
 
 
+def test_a_long_history_is_let_go_of(editions: Editions) -> None:
+    view = editions.view()
+    for _ in range(100_000):
+        editions.stage(KEY, TWO, tentative=False)
+        editions.advance()
+    assert view.get(KEY) is ONE
+    assert not editions.tidy(10)
+    del view
+    while editions.tidy(1000):
+        pass
+    assert now(editions) is TWO
+
+
 def test_an_amended_version_is_seen_by_all_and_survives_what_is_staged_after_it() -> None:
     editions, key = Editions(), Key(Kind.ENDPOINTS, "web")
     view = editions.view()

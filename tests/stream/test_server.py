@@ -142,7 +142,7 @@ async def test_broken_bytes_end_that_connection_only(rig: Rig) -> None:
 async def test_a_stalled_proxy_is_cut_off_and_holds_nobody_up(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fairlead.stream._server.STALL_S", 0.05)
+    monkeypatch.setattr("fairlead.stream._server.STALL_S", 0.5)
     big = [encoded(Kind.ROUTE, f"r{n}", route(f"r{n}", padding=900_000)) for n in range(8)]
     proxy, stalled = ModelProxy(), ModelProxy()
     rig.server.publish(upserts(*big))

@@ -187,6 +187,7 @@ class Controller:
                 self._log.info("proxy connected", proxy=event.proxy, scope=event.scope)
             case stream.Adopted():
                 self._statuses.acked(event.proxy, event.position)
+                self._lanes.kick()  # what only this update still saw can be freed
                 self._statuses.rejected(event.proxy, event.rejected)
                 self._complaints.refused(event.proxy, event.rejected)
             case stream.FactsLearnt():

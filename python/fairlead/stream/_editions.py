@@ -154,7 +154,8 @@ class Editions:
         node = self._node(key, oldest)
         if node is None:
             return
-        node.before = None
         table = self._tables[key.kind]
         if node.version is None and not node.tentative and table[key] is node:
             del table[key]
+        while node is not None:  # one by one: a long chain that is dropped as a whole is freed by recursion
+            node.before, node = None, node.before

@@ -33,11 +33,13 @@ class Keys:
     def update(self, other: "Keys") -> None:
         """Adds all of `other`, which stays as it is."""
         for kind, theirs in other._of.items():  # noqa: SLF001 - one of us
-            ours = self._of.get(kind, _NONE)
-            bigger, smaller = (ours, theirs) if len(ours) > len(theirs) else (theirs, ours)
-            merged = bigger if isinstance(bigger, set) and bigger is ours else set(bigger)
-            merged |= smaller
-            self._of[kind] = merged
+            ours = self._of.get(kind)
+            if ours is None:
+                self._of[kind] = theirs.copy()
+            elif len(ours) < len(theirs):
+                self._of[kind] = theirs | ours
+            else:
+                ours |= theirs
 
     def of(self, kind: Kind) -> AbstractSet[Key]:
         """Those of one kind."""
