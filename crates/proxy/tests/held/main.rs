@@ -24,8 +24,8 @@ static ALLOCATOR: Counting = Counting;
 const CONNECTIONS: usize = 16;
 /// What each of them may cost.
 const MOST: u64 = 64 << 10;
-/// Nothing has moved for so long: everything that can be full is.
-const QUIET_MS: u64 = 300;
+/// Nothing has moved three times for so long: everything that can be full is.
+const QUIET_MS: u64 = 100;
 /// Who floods looks so often whether the case is over; nobody is stuck for so long before.
 const STUCK: Duration = Duration::from_millis(700);
 const HEAD: &str = "host: app.test\r\nuser-agent: test\r\naccept: */*\r\n";
@@ -54,8 +54,7 @@ fn cases() -> Vec<Case> {
     let get = format!("GET / HTTP/1.1\r\n{HEAD}\r\n");
     let put = |framing| format!("PUT / HTTP/1.1\r\n{HEAD}{framing}\r\n\r\n");
     let large = |head: &str| format!("{head}x-large: {}\r\n", "x".repeat(40_000));
-    // Written whole: the sockets block.
-    let chunks: &[u8] = b"10\r\n0123456789abcdef\r\n".repeat(900).leak();
+    let chunks: &[u8] = format!("400\r\n{}\r\n", "x".repeat(0x400)).repeat(16).leak().as_bytes();
     let pipelined: &[u8] = b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n".repeat(400).leak();
     let (length, chunked) = ("content-length: 1000000000", "transfer-encoding: chunked");
     vec![
@@ -188,12 +187,17 @@ impl Stage {
             }
             Does::Floods(bytes) => {
                 stream.set_write_timeout(Some(STUCK)).unwrap();
+                // A write that is given up may have taken a part: the rest is next, or chunks would lose their framing.
+                let mut at = 0;
                 loop {
-                    match stream.write(bytes) {
-                        Ok(count) => self.moved.fetch_add(count as u64, Ordering::Relaxed),
-                        Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_over() => continue,
+                    match stream.write(&bytes[at..]) {
+                        Ok(count) => {
+                            self.moved.fetch_add(count as u64, Ordering::Relaxed);
+                            at = (at + count) % bytes.len();
+                        }
+                        Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_over() => {}
                         Err(_) => return,
-                    };
+                    }
                 }
             }
         }
@@ -205,15 +209,13 @@ impl Stage {
 
     /// Waits until nothing moves any more.
     fn settle(&self) {
-        let mut before = (u64::MAX, u64::MAX);
+        let (mut before, mut quiet) = ((u64::MAX, u64::MAX), 0);
         support::wait_until("everything that can be full is", || {
             let now = (self.moved.load(Ordering::Relaxed), held());
-            let quiet = now == before;
+            quiet = if now == before { quiet + 1 } else { 0 };
             before = now;
-            if !quiet {
-                support::pause(QUIET_MS);
-            }
-            quiet
+            support::pause(QUIET_MS);
+            quiet == 3
         });
     }
 }
@@ -262,6 +264,7 @@ fn measure(case: &Case) -> (u64, u64) {
         }
     }
     stage.settle();
+    assert!(proxy.in_flight() >= CONNECTIONS as u64, "{}: none has ended", case.name);
     let held = held().saturating_sub(before) / CONNECTIONS as u64;
     let moved = stage.moved.load(Ordering::Relaxed) / CONNECTIONS as u64;
     stage.over.store(true, Ordering::Relaxed);
