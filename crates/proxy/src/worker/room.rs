@@ -166,12 +166,14 @@ impl Worker {
 
     /// Another worker asks for a connection: gives up an idle one now, or else the next that comes free.
     pub(super) fn on_demand(&mut self, demand: Arc<Demand>) {
-        let endpoint = demand.endpoint;
+        let (endpoint, now) = (demand.endpoint, self.now);
+        // Also where nothing comes free here: what is met elsewhere must not pile up.
+        self.room.demands.retain(|demand| demand.is_open(now));
         let at = self.room.demands.partition_point(|other| other.until <= demand.until);
         self.room.demands.insert(at, demand);
         if self.pools.is_warm(endpoint)
             && let Some(demand) = self.claim_demand(endpoint)
-            && let Some(idle) = self.pools.take(endpoint, Fingerprint::PLAIN_HTTP1, self.now, None)
+            && let Some(idle) = self.pools.take(endpoint, Fingerprint::PLAIN_HTTP1, now, None)
         {
             self.give_up(idle.key, &demand);
         }
@@ -270,5 +272,59 @@ impl Worker {
         }
         // What nobody used goes back.
         self.room.permits.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ProxyConfig;
+    use crate::shared::Shared;
+
+    const ENDPOINT: EndpointSlot = EndpointSlot { index: 0, generation: 1 };
+
+    fn worker() -> Worker {
+        let config = ProxyConfig { workers: Some(1), access_log: false, ..ProxyConfig::default() };
+        Worker::new(Shared::new(config), 0).unwrap()
+    }
+
+    /// A demand for so long from now on.
+    fn demand(worker: &Worker, seconds: u64, met: bool) -> Arc<Demand> {
+        let until = worker.now + Micros::from_secs(seconds);
+        Arc::new(Demand { endpoint: ENDPOINT, worker: 0, until, met: AtomicBool::new(met) })
+    }
+
+    #[test]
+    fn demands_that_are_over_do_not_pile_up() {
+        let mut worker = worker();
+        for round in 0..100 {
+            let over = demand(&worker, round % 2, true);
+            worker.on_demand(over);
+        }
+        assert_eq!(worker.room.demands.len(), 1, "the last one");
+    }
+
+    #[test]
+    fn the_first_to_ask_is_served_first_here_and_elsewhere() {
+        let mut worker = worker();
+        for seconds in [7, 3, 3] {
+            let asked = demand(&worker, seconds, false);
+            worker.on_demand(asked);
+        }
+        // Another worker has met one of them meanwhile.
+        worker.room.demands[1].met.store(true, Ordering::Relaxed);
+        let owner = Key { index: 0, generation: 0 };
+        let own = Waiting { owner, demand: demand(&worker, 5, false) };
+        worker.room.waiting.push(own);
+        let now = worker.now;
+        let claim = |worker: &mut Worker| {
+            let claimed = worker.claim_demand(ENDPOINT)?;
+            assert!(!claimed.is_open(now), "nobody else gives up one for it");
+            Some(claimed.until.since(now))
+        };
+        assert_eq!(claim(&mut worker), Some(Micros::from_secs(3)));
+        assert_eq!(claim(&mut worker), None, "one of this worker's own came before the last");
+        worker.room.waiting.clear();
+        assert_eq!(claim(&mut worker), Some(Micros::from_secs(7)));
     }
 }
