@@ -20,7 +20,7 @@ YOUNG_S = 0.004
 _NEVER = 1 << 30
 _LITTLE = 20_000
 """Objects that are looked through in a few milliseconds."""
-_MIDDLE_EVERY = 4
+_MIDDLE_EVERY = 2
 
 
 def spare_the_old() -> None:
