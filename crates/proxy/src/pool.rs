@@ -138,11 +138,20 @@ impl Pools {
             idle.fingerprint == fingerprint
                 && fresh.is_none_or(|limit| now.0.saturating_sub(idle.since.0) < limit.0)
         };
-        let polled = |idle: &Idle| idle.since != now;
-        let place = pool.idle.iter().rposition(|idle| polled(idle) && fits(idle));
-        let idle = pool.idle.remove(place.or_else(|| pool.idle.iter().rposition(fits))?);
+        // They lie in the order of their turns. Under load many are of this one.
+        let polled = pool.idle.partition_point(|idle| idle.since != now);
+        let (before, new) = pool.idle.split_at(polled);
+        let idle = match before.iter().rposition(fits) {
+            // What takes its place is of this turn, as are all behind it.
+            Some(place) if place + 1 == polled => pool.idle.swap_remove(place),
+            Some(place) => pool.idle.remove(place),
+            None => {
+                let place = polled + new.iter().rposition(fits)?;
+                pool.idle.remove(place)
+            }
+        };
         self.len -= 1;
-        Some(Taken { key: idle.key, polled: polled(&idle) })
+        Some(Taken { key: idle.key, polled: idle.since != now })
     }
 
     /// Forgets a connection that is being closed.
@@ -218,6 +227,26 @@ mod tests {
         );
         assert_eq!(pools.take(A, PLAIN, now, None), Some(polled(1)));
         assert_eq!(pools.len(), 0);
+    }
+
+    #[test]
+    fn those_of_this_turn_are_polled_in_the_next() {
+        let (mut pools, mut displaced) = parked(&[1]);
+        let now = Micros(2_000_000);
+        for index in [7, 8] {
+            pools.park(A, PLAIN, key(index), now, &mut displaced);
+        }
+        assert_eq!(pools.take(A, PLAIN, now, None), Some(polled(1)), "with two of this turn behind it");
+        let next = now + Micros(5);
+        pools.park(A, PLAIN, key(9), next, &mut displaced);
+        let taken =
+            [7, 8].map(|_| pools.take(A, PLAIN, next, None).map(|taken| (taken.key.index, taken.polled)));
+        assert!(
+            matches!(taken, [Some((7 | 8, true)), Some((7 | 8, true))]) && taken[0] != taken[1],
+            "{taken:?}"
+        );
+        assert_eq!(pools.take(A, PLAIN, next, None), Some(Taken { key: key(9), polled: false }));
+        assert!(displaced.is_empty());
     }
 
     #[test]
