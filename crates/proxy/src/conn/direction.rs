@@ -134,7 +134,7 @@ impl Direction {
             }
             if self.is_held_up() {
                 match self.write(to) {
-                    Ok((0, _)) => return (flowed, passed),
+                    Ok((0, _)) => break,
                     Ok((_, payload)) => passed += payload,
                     Err(death) => self.cut(death, buffers),
                 }
@@ -211,6 +211,8 @@ mod tests {
                 peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
                 let (ours, _) = listener.accept().unwrap();
                 ours.set_nonblocking(true).unwrap();
+                // Small, so that much less than a buffer is too much for the receiver.
+                socket2::SockRef::from(&ours).set_send_buffer_size(4_096).unwrap();
                 let ours = mio::net::TcpStream::from_std(ours);
                 let mut socket =
                     Socket::register(ours, Key { index, generation: 0 }, poll.registry()).unwrap();
@@ -293,6 +295,29 @@ mod tests {
         left.read_exact(&mut received).unwrap();
         assert_eq!(received, said);
         assert_eq!(left.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_receiver_that_takes_a_part_at_a_time_is_slow_and_not_stalled() {
+        const LATER: Micros = Micros(9_000_000);
+        let (mut rig, mut left, mut right) = Rig::new();
+        let mut direction = Direction::new(Vec::new(), 0, None, NOW);
+        right.set_nonblocking(true).unwrap();
+        left.set_nonblocking(true).unwrap();
+        while left.write(&[7; 10_000]).is_ok() {}
+        rig.pass(&mut direction, false, None, |direction, flowed| {
+            flowed == Flowed::Stuck && direction.is_held_up()
+        });
+        assert_eq!(direction.deadline(false, Micros(300), NEVER), NOW + Micros(300));
+        while right.read(&mut [0; 10_000]).is_ok() {}
+        rig.poll.poll(&mut rig.events, Some(Duration::from_secs(10))).unwrap();
+        for event in &rig.events {
+            rig.sockets[Key::of(event.token()).index as usize].note(event);
+        }
+        let [from, to] = &mut rig.sockets;
+        let (flowed, passed) = direction.pass(from, to, None, &mut rig.buffers, LATER);
+        assert!(flowed == Flowed::Moved && passed > 0);
+        assert_eq!(direction.deadline(false, Micros(300), NEVER), LATER + Micros(300));
     }
 
     #[test]
