@@ -20,6 +20,8 @@ _FEW, _MANY = 2_000, 12_000
 """Two runs of different length: what connections and the rest cost cancels out in the difference."""
 _LATER_PATH = "/later"
 """Answered by the backend seconds later."""
+_BACKEND_AT_REST = 50
+"""Descriptors that the backend has open without connections, at most."""
 
 
 def allow_files(count: int = 20_000) -> int:
@@ -31,12 +33,12 @@ def allow_files(count: int = 20_000) -> int:
 
 
 def idle_connection_bytes(proxy: Proxy, load: Load, connections: int = CONNECTIONS) -> float:
-    """User memory per idle kept-alive client connection: the growth of the proportional set size.
+    """User memory per idle kept-alive client connection of a fresh proxy: the growth of the proportional set size.
 
-    A quarter of the connections is there before: they take what the allocator had left from the requests before.
+    A quarter of the connections is there before: with them everything has been used once. No burst of requests comes
+    first, since what that took and gives back later would count as well.
     """
     first = connections // 4
-    load.run(proxy.target, requests=_FEW, seconds=10)
     with load.holding(proxy.target, first):
         before = _pss(proxy)
         with load.holding(proxy.target, connections - first):
@@ -46,19 +48,23 @@ def idle_connection_bytes(proxy: Proxy, load: Load, connections: int = CONNECTIO
 def busy_connection_bytes(
     proxy: Proxy, load: Load, backend: int, connections: int = CONNECTIONS
 ) -> float | None:
-    """User memory per client connection whose request waits for its backend, with the connection to the backend.
+    """User memory per client connection of a fresh proxy, the only one, whose request waits for its backend.
 
-    None where the requests were not all under way at once, or not all were answered.
+    The connection to the backend is in it. None where the requests were not all under way at once, or not all were
+    answered.
     """
+
+    def taken() -> int:
+        return len(list(Path(f"/proc/{backend}/fd").iterdir()))
+
+    wait_until("the end of earlier connections to the backend", lambda: taken() < _BACKEND_AT_REST)
     load.run(proxy.target, requests=_FEW, seconds=10)
-    sockets = Path(f"/proc/{backend}/fd")
-    enough = 0.95 * connections
     before = _pss(proxy)
     with load.running(
         proxy.target, path=_LATER_PATH, connections=connections, requests=connections, seconds=20
     ) as under_way:
         try:
-            wait_until("the backend to have all requests", lambda: len(list(sockets.iterdir())) >= enough)
+            wait_until("the backend to have all requests", lambda: taken() >= connections)
         except TimeoutError:
             return None
         # The last of them are on their way.

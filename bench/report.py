@@ -102,14 +102,14 @@ def _of_row(case: Case, row: Row) -> list[str]:
 
 def _generator(results: Results) -> Iterator[str]:
     waits = [
-        f"{each.case.name}: {max(row.wait_p99_us for row in each.rows):,.0f} µs"
+        f"{each.case.name}: " + ", ".join(f"{row.wait_p99_us:,.0f} µs ({row.proxy})" for row in each.rows)
         for each in results.cases
         if each.case.rate
     ]
     if waits:
         yield (
-            "The load generator's own part in the 99th percentile (from a request's schedule to its sending, where the "
-            "worst proxy stood behind): " + "; ".join(waits) + "."
+            "The 99th percentile of the time from a request's schedule to its sending, which is the load generator's own as "
+            "long as the proxy keeps up: " + "; ".join(waits) + "."
         )
 
 

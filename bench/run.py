@@ -25,6 +25,7 @@ from bench.measure import LOAD_CORE, PROXY_CORE, Bench
 from bench.proxies import Direct, Envoy, Fairlead, FourWorkers, HAProxy, Nginx, Proxy
 from bench.results import Costs, Measured, Results
 
+PINNED = ("taskset", "--cpu-list", str(PROXY_CORE))
 PEERS: dict[str, type[Proxy]] = {"nginx": Nginx, "haproxy": HAProxy, "envoy": Envoy}
 
 
@@ -128,28 +129,37 @@ def proxies(programs: Programs, folder: Path, endpoints: int) -> Iterator[list[P
     with ExitStack() as stack:
         all_up = []
         for index, (kind, program) in enumerate(programs.kinds()):
-            prefix = ["taskset", "--cpu-list", str(PROXY_CORE)]
-            proxy = kind(program, folder, 8101 + index, servers(endpoints), prefix)
+            proxy = kind(program, folder, 8101 + index, servers(endpoints), PINNED)
             stack.callback(proxy.stop)
             proxy.start()
             all_up.append(proxy)
         yield all_up
 
 
+@contextmanager
+def proxy_alone(
+    kind: type[Proxy], program: Path, folder: Path, prefix: Sequence[str] = PINNED
+) -> Iterator[Proxy]:
+    """One proxy, up, with these words before its command."""
+    proxy = kind(program, folder, 8199, servers(len(PORTS)), prefix)
+    try:
+        proxy.start()
+        yield proxy
+    finally:
+        proxy.stop()
+
+
 def _costs(programs: Programs, folder: Path, load: Load, backend: int) -> list[Costs]:
-    # Fresh processes: what a burst has left in an allocator would be reused and not seen.
-    with proxies(programs, folder, len(PORTS)) as all_up:
-        found = [
-            Costs(
-                proxy=proxy.name,
-                idle_bytes=cost.idle_connection_bytes(proxy, load),
-                system_calls=cost.system_calls(proxy, load),
-            )
-            for proxy in all_up
-        ]
-    with proxies(programs, folder, len(PORTS)) as all_up:
-        busy = [cost.busy_connection_bytes(proxy, load, backend) for proxy in all_up]
-    return [msgspec.structs.replace(each, busy_bytes=count) for each, count in zip(found, busy, strict=True)]
+    found = []
+    for kind in programs.kinds():
+        # Fresh processes: what a burst has left in an allocator would be reused and not seen.
+        with proxy_alone(*kind, folder) as proxy:
+            idle = cost.idle_connection_bytes(proxy, load)
+            calls = cost.system_calls(proxy, load)
+        with proxy_alone(*kind, folder) as proxy:
+            busy = cost.busy_connection_bytes(proxy, load, backend)
+        found.append(Costs(proxy.name, idle, busy, calls))
+    return found
 
 
 def _with_counted(costs: Sequence[Costs], counted: callgrind.Counted | None) -> list[Costs]:
@@ -167,21 +177,13 @@ def _under_callgrind(programs: Programs, folder: Path, load: Load) -> callgrind.
         return None
     dumps = folder / "callgrind"
     dumps.mkdir()
-    proxy = Fairlead(Path(programs.fairlead), dumps, 8199, servers(len(PORTS)), callgrind.prefix(dumps))
-    try:
-        proxy.start()
+    with proxy_alone(Fairlead, Path(programs.fairlead), dumps, callgrind.prefix(dumps)) as proxy:
         return callgrind.count(proxy, load, dumps)
-    finally:
-        proxy.stop()
 
 
 def _workers(programs: Programs, folder: Path) -> workers.Workers:
-    proxy = FourWorkers(Path(programs.fairlead), folder, 8198, servers(len(PORTS)))
-    try:
-        proxy.start()
-        return workers.measure(proxy, proxy.workers)
-    finally:
-        proxy.stop()
+    with proxy_alone(FourWorkers, Path(programs.fairlead), folder, []) as proxy:
+        return workers.measure(proxy, FourWorkers.workers)
 
 
 def _versions(programs: Programs) -> dict[str, str]:
