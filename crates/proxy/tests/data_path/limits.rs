@@ -1,11 +1,10 @@
 //! Endpoints that may have only so many connections.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 
+use crate::repeats::Silent;
 use crate::support::{self, Backend, Client, Proxy, config, text};
 use fairlead_balance::{Policy, StatusClass};
 
@@ -242,34 +241,6 @@ fn a_tunnel_keeps_its_place_until_its_end() {
     support::wait_until("the tunnel's end", || connections(&proxy, &backend) == 0);
     assert_eq!(client.get("/").text(), "plain");
     proxy.finish();
-}
-
-/// An address that does not answer: its backlog is full.
-struct Silent {
-    address: SocketAddr,
-    _listener: socket2::Socket,
-    _filling: Vec<socket2::Socket>,
-}
-
-impl Silent {
-    fn new() -> Self {
-        let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        let listener = socket();
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        listener.bind(&any.into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap().as_socket().unwrap();
-        let fill = |_| {
-            let socket = socket();
-            socket.set_nonblocking(true).unwrap();
-            let _ = socket.connect(&address.into());
-            socket
-        };
-        let filling = (0..4).map(fill).collect();
-        support::pause(20);
-        assert!(TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_err());
-        Self { address, _listener: listener, _filling: filling }
-    }
 }
 
 #[test]
