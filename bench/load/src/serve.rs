@@ -52,23 +52,7 @@ struct Server {
 
 /// Serves on these ports for so long.
 pub(crate) fn serve(address: IpAddr, ports: &[u16], time: Duration) -> io::Result<()> {
-    let poll = Poll::new()?;
-    let mut listeners = Vec::new();
-    for (index, port) in ports.iter().enumerate() {
-        let mut listener = TcpListener::bind(SocketAddr::new(address, *port))?;
-        poll.registry().register(&mut listener, Token(index), Interest::READABLE)?;
-        listeners.push(listener);
-    }
-    let mut server = Server {
-        poll,
-        listeners,
-        connections: Vec::new(),
-        free: Vec::new(),
-        accepted: 0,
-        held: VecDeque::new(),
-        answers: Answers::default(),
-        buffer: vec![0; BUFFER],
-    };
+    let mut server = Server::listen(address, ports)?;
     println!("serving");
     let end = Instant::now() + time;
     let mut events = Events::with_capacity(1024);
@@ -81,22 +65,48 @@ pub(crate) fn serve(address: IpAddr, ports: &[u16], time: Duration) -> io::Resul
         if let Some(until) = server.release(now) {
             left = left.min(until.saturating_duration_since(now));
         }
-        match server.poll.poll(&mut events, Some(left)) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
-        for event in &events {
-            let token = event.token().0;
-            if token < server.listeners.len() {
-                server.accept(token)?;
-            } else {
-                server.serve(token - server.listeners.len());
-            }
-        }
+        server.turn(&mut events, left)?;
     }
 }
 
 impl Server {
+    fn listen(address: IpAddr, ports: &[u16]) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listeners = Vec::new();
+        for (index, port) in ports.iter().enumerate() {
+            let mut listener = TcpListener::bind(SocketAddr::new(address, *port))?;
+            poll.registry().register(&mut listener, Token(index), Interest::READABLE)?;
+            listeners.push(listener);
+        }
+        Ok(Self {
+            poll,
+            listeners,
+            connections: Vec::new(),
+            free: Vec::new(),
+            accepted: 0,
+            held: VecDeque::new(),
+            answers: Answers::default(),
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Waits for events and handles them.
+    fn turn(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &*events {
+            let token = event.token().0;
+            if token < self.listeners.len() {
+                self.accept(token)?;
+            } else {
+                self.serve(token - self.listeners.len());
+            }
+        }
+        Ok(())
+    }
+
     fn accept(&mut self, listener: usize) -> io::Result<()> {
         loop {
             let mut stream = match self.listeners[listener].accept() {
@@ -202,5 +212,55 @@ impl Connection {
         };
         self.unsent.extend_from_slice(&bytes[sent..]);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::message::request;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn connected(server: &mut Server) -> std::net::TcpStream {
+        let address = server.listeners[0].local_addr().unwrap();
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Turns until it is so.
+    fn until(server: &mut Server, so: impl Fn(&Server) -> bool) {
+        let mut events = Events::with_capacity(16);
+        while !so(server) {
+            server.turn(&mut events, PATIENCE).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_answer_for_later_comes_when_it_is_due_and_to_nobody_else() {
+        let mut server = Server::listen(Ipv4Addr::LOCALHOST.into(), &[0]).unwrap();
+        let mut gone = connected(&mut server);
+        gone.write_all(&request("a", LATER_PATH)).unwrap();
+        until(&mut server, |server| server.held.len() == 1);
+        drop(gone);
+        until(&mut server, |server| server.free.len() == 1);
+
+        // It takes the place of the one that has gone.
+        let mut client = connected(&mut server);
+        client.write_all(&request("a", LATER_PATH)).unwrap();
+        until(&mut server, |server| server.held.len() == 2);
+        let due = server.held[1].until;
+        assert_eq!(server.release(due.checked_sub(Duration::from_nanos(1)).unwrap()), Some(due));
+        client.set_nonblocking(true).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        client.set_nonblocking(false).unwrap();
+
+        assert_eq!(server.release(due), None);
+        let mut answer = vec![0; server.answers.to(b"").len()];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, server.answers.to(b""));
     }
 }
