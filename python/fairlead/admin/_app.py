@@ -19,7 +19,7 @@ from aiohttp import web
 from fairlead import __version__, api
 from fairlead.admin._inventory import Inventory, backend_name
 from fairlead.admin._looking import Looking
-from fairlead.base import Clock, get_logger
+from fairlead.base import Clock, Turns, get_logger
 from fairlead.resources import Ref
 from fairlead.snapshot import SCHEMA
 from fairlead.stream import bind_private
@@ -49,11 +49,13 @@ class AdminServer:
         *,
         instance: Callable[[], api.Instance],
         clock: Clock,
+        turns: Turns | None = None,
     ) -> None:
         self._inventory = inventory
         self._looking = looking
         self._instance = instance
         self._clock = clock
+        self._turns = turns or Turns()
         self._log = get_logger("admin")
 
     async def run(self, path: Path) -> None:
@@ -160,7 +162,7 @@ class AdminServer:
             for item in self._inventory.items(asked.collection, key) if asked.names(key) else ():
                 yield item
             if self._clock.monotonic() > until:
-                await asyncio.sleep(0)
+                await self._turns.next()
                 until = self._clock.monotonic() + SLICE_S
 
     async def _look(self, asked: "_Asked") -> None:

@@ -114,7 +114,11 @@ class Controller:
     async def run(self) -> None:
         """Runs until cancelled."""
         api_server = admin.AdminServer(
-            self._inventory, self._looking, instance=self._about, clock=self._clock
+            self._inventory,
+            self._looking,
+            instance=self._about,
+            clock=self._clock,
+            turns=self._turns,
         )
         gc.disable()
         asyncio.get_running_loop().call_later(_FIRST_SYNC_S, gc.enable)
