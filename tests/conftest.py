@@ -1,9 +1,14 @@
-"""What all tests share: the time that each file took is told at the end."""
+"""What all tests share: the time that each file took is told at the end, and no time decides."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine makes any example slow: time is measured in bench/, never judged here.
+settings.register_profile("fairlead", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fairlead")
 
 _seconds: dict[str, float] = defaultdict(float)
 

@@ -217,7 +217,7 @@ def test_after_a_restart_with_the_same_identity_it_goes_on_at_once() -> None:
     assert again.holds(time + 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from(["cut", "heal"]), st.floats(0.5, 20)),

@@ -263,5 +263,5 @@ class ReflectorMachine(RuleBasedStateMachine):
         self.quiet()
 
 
-ReflectorMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+ReflectorMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 TestReflectorMachine = ReflectorMachine.TestCase

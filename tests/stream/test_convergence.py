@@ -244,5 +244,5 @@ class Convergence(RuleBasedStateMachine):
         return {key: body for key, body in every.items() if key in wanted}
 
 
-Convergence.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+Convergence.TestCase.settings = settings(max_examples=200, stateful_step_count=50)
 TestConvergence = Convergence.TestCase

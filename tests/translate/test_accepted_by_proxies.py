@@ -11,7 +11,7 @@ from tests.translate.universe import START, objects
 core = pytest.importorskip("fairlead._core", reason="the extension is not built")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(items=st.lists(objects, max_size=40))
 def test_no_resource_is_refused(items: list[Object]) -> None:
     full = Lab(*START, *items).translator.full()

@@ -40,7 +40,7 @@ _views = st.builds(
 _steps = st.lists(st.tuples(st.sampled_from("xyz"), st.none() | _views), max_size=25)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=_steps, zone=st.sampled_from(("", "", "a")), families=st.sampled_from(((), ("IPv6",))))
 def test_it_equals_a_merge_after_every_change(
     steps: list[tuple[str, SliceView | None]], zone: str, families: tuple[str, ...]

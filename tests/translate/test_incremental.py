@@ -62,7 +62,7 @@ def play(lab: Lab, events: Events) -> None:
                     lab.proxy.apply(delta)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(events=_events, synced=st.sampled_from((list(Kind), REQUIRED)), part=st.sampled_from((1, 3, 256)))
 def test_all_deltas_add_up_to_the_full_snapshot(events: Events, synced: list[Kind], part: int) -> None:
     lab = Lab(*START, settings=TranslateSettings(zone="z0"), synced=synced, part=part)
@@ -71,7 +71,7 @@ def test_all_deltas_add_up_to_the_full_snapshot(events: Events, synced: list[Kin
     lab.assert_full_agrees()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=_events, data=st.data())
 def test_the_order_of_events_does_not_matter(events: Events, data: st.DataObject) -> None:
     lab = Lab(*START)
@@ -85,7 +85,7 @@ def test_the_order_of_events_does_not_matter(events: Events, data: st.DataObject
     assert other.proxy.findings == lab.proxy.findings
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(items=st.lists(objects, max_size=40))
 def test_any_set_of_objects_translates_totally_and_twice_alike(items: list[Object]) -> None:
     lab, again = Lab(*START, *items), Lab(*START, *items)
@@ -94,7 +94,7 @@ def test_any_set_of_objects_translates_totally_and_twice_alike(items: list[Objec
     assert lab.proxy.statuses == again.proxy.statuses
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(events=_events)
 def test_what_did_not_change_is_not_sent_again(events: Events) -> None:
     lab = Lab(*START)

@@ -269,7 +269,8 @@ fn measure(case: &Case) -> (u64, u64) {
     let moved = stage.moved.load(Ordering::Relaxed) / CONNECTIONS as u64;
     stage.over.store(true, Ordering::Relaxed);
     for stream in &clients {
-        stream.shutdown(std::net::Shutdown::Both).unwrap();
+        // One that flooded may have been reset meanwhile: its peer ended with bytes unread.
+        let _ = stream.shutdown(std::net::Shutdown::Both);
     }
     drop(clients);
     for thread in threads {
