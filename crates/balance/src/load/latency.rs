@@ -2,12 +2,12 @@
 //!
 //! Laws
 //! 1. A sample above the decayed average replaces it at once; one below pulls it down by 1 - e^(-dt/τ). A sample that
-//!    would end a tie with its peers (above [`TIE_BAND`] times the average) is a peak only if the one before was, too:
-//!    alone it counts like any other. Else a pause of 20 ms anywhere on the way, once in 1,000 requests, would keep
-//!    a Pod that answers in 0.5 ms without requests for half a minute.
-//! 2. Unread and unsampled, the average decays, so that an avoided Endpoint is tried again: by τ while it is large, and
-//!    where it is small by a twentieth of the time that passes, down to [`CLOSE_US`]. To try a Pod of 10 ms again costs
-//!    little; it need not wait for half a minute.
+//!    would end a tie with its peers (above [`TIE_BAND`] times the average) is a peak only once it is confirmed: by
+//!    another such sample, without a lower one between them, whose request was sent when the first had come. Until then
+//!    it counts like any other. So a pause is one event, whatever number of requests it caught, and says nothing of the
+//!    next request; else 20 ms once in 1,000 requests would keep a Pod that answers in 0.5 ms without requests for half
+//!    a minute. Of answers that take [`LONG_US`] the next one confirms, whenever it was sent: requests are dear then.
+//! 2. Unread and unsampled, the average decays towards zero, so that an avoided Endpoint is tried again.
 //! 3. Value and time change together, by compare-exchange; a sample that loses against one of another worker
 //!    is applied to that one's result.
 
@@ -18,17 +18,15 @@ use crate::Micros;
 /// τ: after it an old average counts 1/e.
 pub(super) const DECAY: Micros = Micros::from_secs(10);
 
-/// Below this average the decay is linear: [`FALL`] µs per µs.
-const SMALL_US: f32 = 50_000.0;
-/// How much a small average falls, as a share of the time that passes.
-const FALL: f32 = 0.05;
-/// Averages below count as equal, and here the linear decay ends: this is within what scheduling does to any answer.
+/// Averages below count as equal: this is within what scheduling does to any answer.
 pub(crate) const CLOSE_US: f32 = 2_000.0;
+/// No pause of a Pod that works should last as long.
+const LONG_US: f32 = 500_000.0;
 
 /// Latency averages within this factor count as equal. Without the band, 0.1 ms between idle Pods splits
 /// their traffic 99:1.
 pub(crate) const TIE_BAND: f32 = 1.5;
-/// In the sign bit of the average: the last sample was above the band.
+/// In the sign bit of the average: its time is that of a sample above the band, and none below came since.
 const HIGH: u64 = 1 << 31;
 
 /// Low half: the average in microseconds as `f32`, with [`HIGH`]; high half: its time in quanta. 0: no average yet.
@@ -49,6 +47,7 @@ impl Latency {
 
     /// Takes a sample in.
     pub(super) fn sample(&self, now: Micros, rtt: Micros) {
+        let sent = quanta(Micros(now.0.saturating_sub(rtt.0)));
         let (now, rtt) = (quanta(now), micros(rtt));
         self.change(|word| {
             if word == 0 {
@@ -56,13 +55,15 @@ impl Latency {
             }
             let dt = age(word, now);
             let kept = keep(dt);
-            let old = faded(value(word), dt);
+            let old = value(word) * kept;
             let high = rtt > old * TIE_BAND;
-            if rtt > old && (!high || word & HIGH != 0) {
+            let waiting = word & HIGH != 0;
+            let confirmed = waiting && (rtt >= LONG_US || is_since((word >> 32) as u32, sent));
+            if rtt > old && (!high || confirmed) {
                 Some(pack(now, rtt))
             } else if high {
-                Some(pack(now, old + rtt * (1.0 - kept)) | HIGH)
-            } else if dt == 0 && word & HIGH == 0 {
+                (!waiting).then(|| pack(now, old + rtt * (1.0 - kept)) | HIGH)
+            } else if dt == 0 && !waiting {
                 None // weight 0: the clock of the average did not move since the last sample
             } else {
                 Some(pack(now, old + rtt * (1.0 - kept)))
@@ -123,6 +124,11 @@ pub(super) fn elapsed(then: u32, now: u32) -> u32 {
     if span > u32::MAX - AHEAD { 0 } else { span }
 }
 
+/// Whether `time` is not before `then`.
+fn is_since(then: u32, time: u32) -> bool {
+    time.wrapping_sub(then) <= u32::MAX / 2
+}
+
 fn micros(span: Micros) -> f32 {
     (span.0 as f32).max(1.0)
 }
@@ -141,19 +147,7 @@ fn age(word: u64, now: u32) -> u32 {
 
 #[inline]
 fn decayed(word: u64, now: u32) -> f32 {
-    faded(value(word), age(word, now)).max(1.0)
-}
-
-/// What an average of `value` µs has decayed to after `dt` quanta.
-#[inline]
-fn faded(value: f32, dt: u32) -> f32 {
-    let curve = value * keep(dt);
-    if value <= CLOSE_US || curve >= SMALL_US {
-        return curve;
-    }
-    let large_us = if value > SMALL_US { DECAY.0 as f32 * (value / SMALL_US).ln() } else { 0.0 };
-    let line = value.min(SMALL_US) - FALL * (dt as f32 * QUANTUM_US - large_us);
-    line.max(CLOSE_US).min(curve)
+    (value(word) * keep(age(word, now))).max(1.0)
 }
 
 #[cfg(test)]
@@ -178,32 +172,33 @@ mod tests {
     }
 
     #[test]
-    fn only_the_second_high_sample_in_a_row_is_a_peak() {
-        let latency = Latency::default();
-        latency.sample(Micros::ZERO, Micros(1_000));
-        for _ in 0..100 {
-            latency.sample(Micros::ZERO, Micros(50_000));
-            latency.sample(Micros::ZERO, Micros(900));
+    fn a_peak_is_confirmed_by_a_request_sent_after_it() {
+        let (latency, ms) = (Latency::default(), Micros::from_millis);
+        let us = |at| latency.read(ms(at)).unwrap();
+        latency.sample(ms(1_000), Micros(1_000));
+        // One pause of 20 ms, and the five requests that it caught.
+        for sent in 0..5 {
+            latency.sample(ms(1_021), ms(20 - sent));
         }
-        assert!(close(latency.read(Micros::ZERO).unwrap(), 1_000.0));
-        latency.sample(Micros::ZERO, Micros(1_400));
-        assert!(close(latency.read(Micros::ZERO).unwrap(), 1_400.0), "within the band every peak counts");
+        assert!(us(1_021) < 1_050.0, "{}", us(1_021));
+        latency.sample(ms(1_030), ms(9));
+        assert!(close(us(1_030), 9_000.0), "sent at 1,021: the Pod is slow");
     }
 
     #[test]
-    fn a_small_peak_is_forgotten_soon() {
-        let small = Latency::default();
-        small.seed(Micros::ZERO, 20_000.0);
-        let near = |latency: &Latency, ms, us: f32| {
-            (latency.read(Micros::from_millis(ms)).unwrap() / us - 1.0).abs() < 0.01
-        };
-        assert!(near(&small, 200, 10_000.0));
-        assert!(near(&small, 400, CLOSE_US), "no further");
-        let large = Latency::default();
-        large.seed(Micros::ZERO, 500_000.0);
-        assert!(near(&large, 10_000, 500_000.0 / std::f32::consts::E));
-        assert!(near(&large, 23_026, 50_000.0), "10 s * ln 10");
-        assert!(near(&large, 23_026 + 500, 25_000.0));
+    fn an_answer_between_two_high_ones_makes_them_two_pauses() {
+        let (latency, ms) = (Latency::default(), Micros::from_millis);
+        latency.sample(Micros::ZERO, Micros(1_000));
+        for round in 1..=100 {
+            latency.sample(ms(100 * round), ms(20));
+            latency.sample(ms(100 * round + 1), Micros(900));
+        }
+        let mean = latency.read(ms(10_001)).unwrap();
+        assert!((1_000.0..20_000.0).contains(&mean), "an average of both: {mean}");
+        let within = Latency::default();
+        within.sample(Micros::ZERO, Micros(1_000));
+        within.sample(Micros::ZERO, Micros(1_400));
+        assert!(close(within.read(Micros::ZERO).unwrap(), 1_400.0), "within the band every peak counts");
     }
 
     #[test]

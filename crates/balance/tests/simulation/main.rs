@@ -3,6 +3,8 @@
 //! The figures are those of the published studies that led to the default, with fixed seeds.
 
 mod faults;
+mod judgement;
 mod newcomers;
+mod queueing;
 mod spread;
 mod world;
