@@ -192,8 +192,8 @@ class Nginx(Peer):
     name = "nginx"
     template = "nginx.conf"
     server_line = "server {address}:{port} max_fails=0;"
-    few = ""
-    many = "random two least_conn;"
+    few = "keepalive 512;"
+    many = "random two least_conn; keepalive 4096;"
 
     def command(self, config: Path) -> list[str]:
         return [str(self.program), "-p", str(self.folder), "-c", str(config)]
