@@ -46,15 +46,17 @@ fn is_forwarding(name: &[u8]) -> bool {
     begins(b"x-forwarded-") || begins(b"x-envoy-")
 }
 
+/// What [`is_lookalike`] asks first, and nearly all names fail: long enough, and the first letter.
+#[inline]
+pub(crate) fn may_look_alike(name: &[u8]) -> bool {
+    name.len() >= 14 && !matches!(name[0] | 0x20, b'a'..=b'b' | b'd'..=b's' | b'u'..=b'z')
+}
+
 /// Whether a name that is neither of the two could be taken for `content-length` or `transfer-encoding` all the same:
 /// at least as long, and its letters and digits spell that name or its beginning, whatever stands for the hyphen.
 /// Underscores have been refused before; here it is `Transfer--Encoding`, `~Content.Length`, `Content-Lengt!`.
 pub(crate) fn is_lookalike(name: &[u8]) -> bool {
     const FRAMING: [(&[u8], &[u8]); 2] = [(b"content", b"length"), (b"transfer", b"encoding")];
-    // What nearly all names fail: long enough, and the first letter.
-    if name.len() < 14 || matches!(name[0] | 0x20, b'a'..=b'b' | b'd'..=b's' | b'u'..=b'z') {
-        return false;
-    }
     FRAMING.iter().any(|&(first, second)| {
         let spells = |hyphen: Option<usize>| {
             let mut expected = first.iter().chain(second);

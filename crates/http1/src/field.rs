@@ -5,7 +5,7 @@
 //! 2. Connection can name any end-to-end field away, but no field that frames, routes, or tells about the client
 //!    (RFC 9110 §7.6.1).
 
-use crate::classify::{classify, is_lookalike};
+use crate::classify::{classify, is_lookalike, may_look_alike};
 use crate::head::{Field, FieldKind, HeadStorage, Span, Version};
 use crate::scan::Role;
 use crate::{Reason, lanes, table};
@@ -48,9 +48,9 @@ impl Facts {
     }
 
     /// Takes note of a field that is more than end-to-end.
-    fn note(&mut self, kind: FieldKind, span: Span, buf: &[u8], version: Version) -> Result<(), Reason> {
-        let value = span.of(buf);
-        match kind {
+    fn note(&mut self, field: &Field, buf: &[u8], version: Version) -> Result<(), Reason> {
+        let value = field.value.of(buf);
+        match field.kind {
             FieldKind::ContentLength => {
                 if self.length.is_some() {
                     return Err(Reason::DuplicateContentLength);
@@ -73,7 +73,7 @@ impl Facts {
                 if self.host.is_some() {
                     return Err(Reason::DuplicateHost);
                 }
-                self.host = Some(span);
+                self.host = Some(field.value);
             }
             // HTTP/1.0 knows no expectations, so they are dropped unread (RFC 9110 §10.1.1).
             FieldKind::Expect if version == Version::Http11 => {
@@ -92,13 +92,28 @@ impl Facts {
 /// that ends the head. Gives what they say together, and the head's length.
 pub(crate) fn read_fields(
     buf: &[u8],
-    mut at: usize,
+    at: usize,
     storage: &mut HeadStorage,
     role: Role,
     version: Version,
     max: usize,
 ) -> Result<(Facts, usize), Reason> {
-    let mut facts = Facts::default();
+    let end = read_lines(buf, at, storage, role, max)?;
+    let facts = digest(buf, storage, role, version)?;
+    if facts.names_fields {
+        strip_named(buf, storage);
+    }
+    Ok((facts, end))
+}
+
+/// Takes the lines apart, all as end-to-end fields. Gives the head's length.
+fn read_lines(
+    buf: &[u8],
+    mut at: usize,
+    storage: &mut HeadStorage,
+    role: Role,
+    max: usize,
+) -> Result<usize, Reason> {
     storage.fields.clear();
     while !is_line_end(buf, at) {
         if storage.fields.len() == max {
@@ -106,15 +121,23 @@ pub(crate) fn read_fields(
         }
         let name_end = name_end(buf, at, role)?;
         let (value, line_end) = value(buf, name_end + 1)?;
-        let name = &buf[at..name_end];
-        let kind = classify(name, role);
-        if kind != FieldKind::EndToEnd {
-            facts.note(kind, value, buf, version)?;
-        } else if role == Role::Request && is_lookalike(name) {
+        storage.fields.push(Field { name: Span::new(at, name_end), value, kind: FieldKind::EndToEnd });
+        at = line_end + 2;
+    }
+    Ok(at + 2)
+}
+
+/// Tells the fields' kinds, and what they say together.
+fn digest(buf: &[u8], storage: &mut HeadStorage, role: Role, version: Version) -> Result<Facts, Reason> {
+    let mut facts = Facts::default();
+    for field in &mut storage.fields {
+        let name = field.name.of(buf);
+        field.kind = classify(name, role);
+        if field.kind != FieldKind::EndToEnd {
+            facts.note(field, buf, version)?;
+        } else if role == Role::Request && may_look_alike(name) && is_lookalike(name) {
             return Err(Reason::LookalikeFieldName);
         }
-        storage.fields.push(Field { name: Span::new(at, name_end), value, kind });
-        at = line_end + 2;
     }
     if facts.chunked && version == Version::Http10 {
         return Err(Reason::TransferEncodingInHttp10);
@@ -122,10 +145,7 @@ pub(crate) fn read_fields(
     if facts.chunked && facts.length.is_some() {
         return Err(Reason::AmbiguousFraming);
     }
-    if facts.names_fields {
-        strip_named(buf, storage);
-    }
-    Ok((facts, at + 2))
+    Ok(facts)
 }
 
 /// Whether CRLF stands at `at`; nothing else ends a line.
@@ -153,21 +173,32 @@ fn odd_name_end(buf: &[u8], start: usize, role: Role) -> Result<usize, Reason> {
     Ok(end)
 }
 
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
 /// The value of the line whose colon is in front of `start`, without the blanks around it, and where the line ends.
 fn value(buf: &[u8], start: usize) -> Result<(Span, usize), Reason> {
     let line_end = lanes::value_end(buf, start);
     if !is_line_end(buf, line_end) {
         return Err(Reason::ControlCharacter);
     }
-    let is_blank = |at: usize| matches!(buf[at], b' ' | b'\t');
-    let (mut start, mut end) = (start, line_end);
-    while start < end && is_blank(start) {
-        start += 1;
-    }
-    while start < end && is_blank(end - 1) {
-        end -= 1;
-    }
-    Ok((Span::new(start, end), line_end))
+    // One space, as nearly everybody writes it; all else goes byte by byte.
+    let start = start + usize::from(buf[start] == b' ');
+    let tight = match &buf[start..line_end] {
+        [] => true,
+        [only] => !is_blank(*only),
+        [first, .., last] => !is_blank(*first) && !is_blank(*last),
+    };
+    Ok((if tight { Span::new(start, line_end) } else { trimmed(buf, start, line_end) }, line_end))
+}
+
+#[cold]
+fn trimmed(buf: &[u8], start: usize, end: usize) -> Span {
+    let line = &buf[..end];
+    let start = start + line[start..].iter().take_while(|byte| is_blank(**byte)).count();
+    let blanks = line[start..].iter().rev().take_while(|byte| is_blank(**byte)).count();
+    Span::new(start, end - blanks)
 }
 
 /// `1*DIGIT` below 2^63. No sign, list, blank, or leading zero: some implementation reads each of them otherwise.

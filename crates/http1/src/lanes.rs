@@ -18,11 +18,20 @@ pub(crate) fn value_end(buf: &[u8], at: usize) -> usize {
 
 /// Where the letters, digits and hyphens from `at` on end. Nearly all field names have nothing else.
 pub(crate) fn plain_name_end(buf: &[u8], at: usize) -> usize {
-    first(buf, at, |block| {
-        // Sets the bit that tells lower case from upper; what is no letter does not become one.
-        let letter = within(block | u8x16::splat(0x20), b'a', b'z');
-        !(letter | within(block, b'0', b'9') | is(block, b'-'))
-    })
+    let stops = |block| !(alphanumeric(block) | is(block, b'-'));
+    // Nearly all are shorter than a block.
+    if let Some(block) = buf.get(at..).and_then(<[u8]>::first_chunk) {
+        let found = stops(u8x16::new(*block)).to_bitmask();
+        if found != 0 {
+            return at + found.trailing_zeros() as usize;
+        }
+    }
+    first(buf, at, stops)
+}
+
+/// Where the registered name at the start of `buf` ends: at the first byte that none may hold.
+pub(crate) fn host_end(buf: &[u8]) -> usize {
+    first(buf, 0, |block| !(alphanumeric(block) | is(block, b'-') | is(block, b'.') | is(block, b'_')))
 }
 
 /// Where the request-target that begins at `at` ends: at the first byte that no target may hold.
@@ -72,6 +81,13 @@ fn is(block: u8x16, byte: u8) -> u8x16 {
     block.simd_eq(u8x16::splat(byte))
 }
 
+#[inline]
+fn alphanumeric(block: u8x16) -> u8x16 {
+    // Sets the bit that tells lower case from upper; what is no letter does not become one.
+    let letter = within(block | u8x16::splat(0x20), b'a', b'z');
+    letter | within(block, b'0', b'9')
+}
+
 /// Bytes below `limit`, which is not 0.
 #[inline]
 fn below(block: u8x16, limit: u8) -> u8x16 {
@@ -115,6 +131,7 @@ mod tests {
         compare(value_end, b'a', table::is_value);
         compare(target_end, b'/', table::is_target);
         compare(plain_name_end, b'x', |byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        compare(|buf, at| at + host_end(&buf[at..]), b'a', table::is_host);
         compare(|buf, at| find(buf, at, b'?').unwrap_or(buf.len()), b'a', |byte| byte != b'?');
     }
 }

@@ -25,6 +25,7 @@ static TARGET: [bool; 256] = table(b"-._~!$&'()*+,;=:@/?%[]{}|\\^`");
 
 /// A registered name as DNS has them, and the underscore that private zones use. No percent-encoding and none of the
 /// characters that only RFC 3986 allows: two implementations may read them in two ways.
+#[cfg(test)]
 static HOST: [bool; 256] = table(b"-._");
 
 pub(crate) fn is_token(byte: u8) -> bool {
@@ -36,6 +37,7 @@ pub(crate) fn is_target(byte: u8) -> bool {
     TARGET[byte as usize]
 }
 
+#[cfg(test)]
 pub(crate) fn is_host(byte: u8) -> bool {
     HOST[byte as usize]
 }

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use memchr::memchr;
 
 use crate::head::Span;
-use crate::{Method, Reason, lanes, table};
+use crate::{Method, Reason, lanes};
 
 /// The longest host, a DNS name's 255 octets.
 const MAX_HOST: usize = 255;
@@ -71,19 +71,9 @@ pub(crate) fn host_len(authority: &[u8]) -> Option<usize> {
 }
 
 fn name_len(authority: &[u8]) -> Option<usize> {
-    let mut last = b'.';
-    let mut len = 0;
-    for &byte in authority {
-        if !table::is_host(byte) {
-            break;
-        }
-        if byte == b'.' && last == b'.' {
-            return None;
-        }
-        last = byte;
-        len += 1;
-    }
-    (1..=MAX_HOST).contains(&len).then_some(len)
+    let name = &authority[..lanes::host_end(authority)];
+    let empty_label = name.starts_with(b".") || name.windows(2).any(|pair| pair == b"..");
+    (!empty_label && (1..=MAX_HOST).contains(&name.len())).then_some(name.len())
 }
 
 fn is_port(port: &[u8]) -> bool {

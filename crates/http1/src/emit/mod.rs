@@ -83,26 +83,34 @@ impl Kinds {
     }
 }
 
-/// Copies the lines of the kinds to keep, neighbours in one go. `end` is where the empty line of the head begins.
-fn write_kept(out: &mut Vec<u8>, buf: &[u8], fields: &[Field], end: usize, keep: Kinds) {
-    let mut run = None;
-    for field in fields {
-        let line = field.name.start as usize;
-        let kept = keep.contains(field.kind);
-        if kept && (field.kind == FieldKind::EndToEnd || is_plain(buf, field)) {
-            run.get_or_insert(line);
+/// Copies the lines of the kinds to keep, end-to-end fields always among them, neighbours in one go. `first` is where a
+/// first line begins that goes with them as it is; `end`, where the empty line of the head begins.
+fn write_kept(
+    out: &mut Vec<u8>,
+    buf: &[u8],
+    first: Option<usize>,
+    fields: &[Field],
+    end: usize,
+    keep: Kinds,
+) {
+    let line_of = |field: Option<&Field>| field.map_or(end, |field| field.name.start as usize);
+    // Where begins what is still to be copied.
+    let mut rest = first.unwrap_or_else(|| line_of(fields.first()));
+    for (number, field) in fields.iter().enumerate() {
+        if field.kind == FieldKind::EndToEnd {
             continue;
         }
-        if let Some(start) = run.take() {
-            out.extend_from_slice(&buf[start..line]);
+        let kept = keep.contains(field.kind);
+        if kept && is_plain(buf, field) {
+            continue;
         }
+        out.extend_from_slice(&buf[rest..line_of(Some(field))]);
         if kept {
             write_line(out, field.name.of(buf), field.value.of(buf));
         }
+        rest = line_of(fields.get(number + 1));
     }
-    if let Some(start) = run {
-        out.extend_from_slice(&buf[start..end]);
-    }
+    out.extend_from_slice(&buf[rest..end]);
 }
 
 /// Whether one space and nothing else stands around the value. Who frames by a value is not left to trim it: llhttp

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use super::{FieldLine, InvalidEdit, Kinds, write_added, write_kept, write_line};
-use crate::head::{FieldKind, HeadStorage};
+use crate::head::{FieldKind, HeadStorage, Version};
 use crate::target::host_len;
 use crate::{RequestHead, table};
 
@@ -71,8 +71,12 @@ impl RequestHead {
         if !host_sound || !edits.path.is_none_or(is_path) {
             return Err(InvalidEdit);
         }
-        self.write_request_line(buf, out, edits.path);
         let own_host = edits.host.is_some() || self.absolute || self.authority.is_none();
+        // Nearly always nothing changes in the request line, and it goes with the fields behind it.
+        let as_it_is = edits.path.is_none() && !own_host && self.version == Version::Http11;
+        if !as_it_is {
+            self.write_request_line(buf, out, edits.path);
+        }
         if own_host {
             let host = edits.host.or(self.authority(buf)).unwrap_or_default();
             write_line(out, b"Host", host);
@@ -89,7 +93,8 @@ impl RequestHead {
             .with(FieldKind::XForwardedProto, believed)
             .with(FieldKind::XForwardedHost, believed)
             .with(FieldKind::Forwarding, believed);
-        write_kept(out, buf, &storage.fields, self.len - 2, keep);
+        let run = as_it_is.then_some(self.method_name.start as usize);
+        write_kept(out, buf, run, &storage.fields, self.len - 2, keep);
         match (self.upgrade, edits.close) {
             (true, _) => out.extend_from_slice(b"Connection: upgrade\r\n"),
             (false, true) => out.extend_from_slice(b"Connection: close\r\n"),
@@ -136,14 +141,16 @@ impl RequestHead {
             }
         }
         write_address(out, forwarded.client);
-        out.extend_from_slice(b"\r\n");
-        match forwarded.proto {
-            Some(Scheme::Http) if !has_proto => out.extend_from_slice(b"X-Forwarded-Proto: http\r\n"),
-            Some(Scheme::Https) if !has_proto => out.extend_from_slice(b"X-Forwarded-Proto: https\r\n"),
-            _ => {}
-        }
+        // With the end of the line before: each piece costs as much as its bytes.
+        out.extend_from_slice(match forwarded.proto {
+            Some(Scheme::Http) if !has_proto => b"\r\nX-Forwarded-Proto: http\r\n",
+            Some(Scheme::Https) if !has_proto => b"\r\nX-Forwarded-Proto: https\r\n",
+            _ => b"\r\n",
+        });
         if let Some(authority) = self.authority(buf).filter(|_| forwarded.host && !has_host) {
-            write_line(out, b"X-Forwarded-Host", authority);
+            out.extend_from_slice(b"X-Forwarded-Host: ");
+            out.extend_from_slice(authority);
+            out.extend_from_slice(b"\r\n");
         }
     }
 }
@@ -155,18 +162,21 @@ fn is_path(path: &[u8]) -> bool {
 fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address.to_canonical() {
         IpAddr::V4(address) => {
-            for (at, &octet) in address.octets().iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
+            // Into an array first: the room in `out` is looked at once.
+            let (mut text, mut len) = ([b'.'; 16], 0);
+            for octet in address.octets() {
                 if octet >= 100 {
-                    out.push(b'0' + octet / 100);
+                    text[len] = b'0' + octet / 100;
+                    len += 1;
                 }
                 if octet >= 10 {
-                    out.push(b'0' + octet / 10 % 10);
+                    text[len] = b'0' + octet / 10 % 10;
+                    len += 1;
                 }
-                out.push(b'0' + octet % 10);
+                text[len] = b'0' + octet % 10;
+                len += 2;
             }
+            out.extend_from_slice(&text[..len - 1]);
         }
         IpAddr::V6(address) => {
             // Writing to a Vec cannot fail.

@@ -23,11 +23,15 @@ impl ResponseHead {
     pub fn write_to(&self, buf: &[u8], storage: &HeadStorage, out: &mut Vec<u8>, edits: &ResponseEdits<'_>) {
         let chunks_for_old = self.framing == Framing::Chunked && edits.client == Version::Http10;
         debug_assert!(!chunks_for_old || edits.delivery == Delivery::Decode, "HTTP/1.0 knows no chunks");
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(&buf[9..12]);
-        out.push(b' ');
-        out.extend_from_slice(self.reason_phrase(buf));
-        out.extend_from_slice(b"\r\n");
+        // Nearly all begin as ours do, and then the status line goes with the fields behind it.
+        let as_it_is = self.version == Version::Http11 && buf[12] == b' ';
+        if !as_it_is {
+            out.extend_from_slice(b"HTTP/1.1 ");
+            out.extend_from_slice(&buf[9..12]);
+            out.push(b' ');
+            out.extend_from_slice(self.reason_phrase(buf));
+            out.extend_from_slice(b"\r\n");
+        }
         let decoded = edits.delivery == Delivery::Decode;
         let names_protocols = matches!(self.status, 101 | 426);
         let keep = Kinds::of(FieldKind::EndToEnd)
@@ -35,7 +39,7 @@ impl ResponseHead {
             .with(FieldKind::TransferEncoding, edits.client == Version::Http11 && !decoded)
             .with(FieldKind::Trailer, !decoded)
             .with(FieldKind::Upgrade, names_protocols);
-        write_kept(out, buf, &storage.fields, self.len - 2, keep);
+        write_kept(out, buf, as_it_is.then_some(0), &storage.fields, self.len - 2, keep);
         if edits.delivery == Delivery::Encode && self.framing == Framing::UntilClose {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
