@@ -130,11 +130,18 @@ impl Buffers {
     }
 
     /// The same; and one that has grown is exchanged for an ordinary one, if what it holds fits.
+    #[inline]
     pub(crate) fn settle(&mut self, slot: &mut Option<Buffer>) {
-        self.give_if_empty(slot);
-        if let Some(grown) =
-            slot.take_if(|buffer| buffer.bytes.len() > READ_BYTES && buffer.len() <= READ_BYTES)
-        {
+        let Some(buffer) = slot else { return };
+        if buffer.is_empty() {
+            self.give_any(slot);
+        } else if buffer.bytes.len() > READ_BYTES {
+            self.exchange_grown(slot);
+        }
+    }
+
+    fn exchange_grown(&mut self, slot: &mut Option<Buffer>) {
+        if let Some(grown) = slot.take_if(|buffer| buffer.len() <= READ_BYTES) {
             let mut buffer = self.take();
             buffer.bytes[..grown.len()].copy_from_slice(grown.filled());
             buffer.end = grown.len();

@@ -70,7 +70,8 @@ impl Worker {
 
     fn drive_with(&mut self, key: Key, mut active: Box<Active>) {
         for _ in 0..STEPS {
-            let progress = match active.flow.phase {
+            let phase = active.flow.phase;
+            let progress = match phase {
                 Phase::Head => self.read_head(key, &mut active),
                 Phase::Relay => self.relay(key, &mut active),
                 Phase::Drain => self.drain(key, &mut active),
@@ -85,9 +86,20 @@ impl Worker {
             if progress == Progress::Wait && !matches!(active.flow.phase, Phase::Closed { .. }) {
                 return self.rest(key, active);
             }
+            if phase != Phase::Head && active.flow.phase == Phase::Head {
+                // The next request stands in line, if it is there already.
+                if active.flow.inbound.is_none() && !self.may_read(key) {
+                    return self.rest(key, active);
+                }
+                break;
+            }
         }
         self.put_back(key, active);
         self.drive_again(key);
+    }
+
+    fn may_read(&mut self, key: Key) -> bool {
+        self.down(key).is_some_and(|down| down.socket.is_readable())
     }
 
     /// Nothing moves: give up what is not needed, set the deadline.
@@ -96,7 +108,7 @@ impl Worker {
         self.buffers.settle(&mut active.flow.outbound);
         let idle = active.flow.phase == Phase::Head && active.flow.inbound.is_none();
         if idle {
-            self.release(key, active);
+            self.keep_spare(active);
             if self.phase >= Life::Closing {
                 return self.close_down(key, false);
             }
@@ -128,6 +140,14 @@ impl Worker {
             tunnel.give_buffers(&mut self.buffers);
         }
         flow.next();
+        self.keep_spare(active);
+    }
+
+    /// Puts an Active that holds nothing on the free list.
+    fn keep_spare(&mut self, active: Box<Active>) {
+        debug_assert!(
+            !active.flow.account.open && active.flow.inbound.is_none() && active.flow.outbound.is_none()
+        );
         if self.spare.len() < SPARE {
             self.spare.push(active);
         }
@@ -246,16 +266,15 @@ impl Worker {
         if hung_up && waiting && active.flow.until == NEVER {
             active.flow.until = self.now + HALF_CLOSED;
         }
-        let mut moved = self.send_request(key, active);
-        if active.flow.phase == Phase::Relay {
-            moved |= self.relay_response(key, active);
-        }
-        if moved {
+        let sent = self.send_request(key, active);
+        let relays = active.flow.phase == Phase::Relay;
+        let answered = relays && self.relay_response(key, active);
+        if sent || answered {
             active.flow.moved_at = self.now;
-            Progress::Moved
-        } else {
-            Progress::Wait
         }
+        // Of a request that has gone whole nothing is left to be sent: another look would find nothing.
+        let settled = relays && !answered && active.flow.request.is_done();
+        if (sent || answered) && !settled { Progress::Moved } else { Progress::Wait }
     }
 
     /// Whether the client has ended its direction: an attempt that dies now is not repeated.
@@ -270,7 +289,6 @@ impl Worker {
         let persists = flow.response.persists;
         if persists && flow.request.received {
             flow.next();
-            active.machine = crate::exchange::Exchange::over();
             return;
         }
         flow.until = self.now + self.times.linger;
@@ -314,7 +332,6 @@ impl Worker {
                     flow.patience = flow.patience.saturating_sub(progress.consumed);
                     if progress.done {
                         flow.next();
-                        active.machine = crate::exchange::Exchange::over();
                         return Progress::Moved;
                     }
                 }

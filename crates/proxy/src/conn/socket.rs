@@ -6,14 +6,18 @@
 //!    that gave less than asked is not followed by one that only finds out that nothing is there; unless a hang-up was
 //!    seen, which has no further edge.
 //! 3. Options are set when it is made, never per request.
+//! 4. Reads and writes are bare system calls: what the C library wraps around them (points of cancellation) costs as
+//!    much as routing, and no thread here is ever cancelled.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::buffer::Buffer;
@@ -106,28 +110,26 @@ impl Socket {
         let asked = room.len();
         debug_assert!(asked > 0, "a read into nothing looks like the end of the stream");
         loop {
-            return match self.stream.read(buffer.room()) {
-                Ok(0) => {
+            return match recv(&self.stream, buffer.room(), RecvFlags::empty()) {
+                Ok((_, 0)) => {
                     self.hung_up = true;
                     ReadEnd::Eof
                 }
-                Ok(count) => {
+                Ok((_, count)) => {
                     buffer.fill(count);
                     self.readable = count == asked || self.hung_up;
                     ReadEnd::Data(count)
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock => {
-                        self.readable = false;
-                        ReadEnd::Blocked
-                    }
-                    _ => {
-                        self.hung_up = true;
-                        self.dead = true;
-                        ReadEnd::Dead(death(&error))
-                    }
-                },
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => {
+                    self.readable = false;
+                    ReadEnd::Blocked
+                }
+                Err(error) => {
+                    self.hung_up = true;
+                    self.dead = true;
+                    ReadEnd::Dead(death(&error.into()))
+                }
             };
         }
     }
@@ -153,24 +155,22 @@ impl Socket {
             return Ok(0);
         }
         loop {
-            return match self.stream.write(bytes) {
+            return match send(&self.stream, bytes, SendFlags::NOSIGNAL) {
                 Ok(count) => {
                     self.writable = count == bytes.len();
                     Ok(count)
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock => {
-                        self.writable = false;
-                        Ok(0)
-                    }
-                    _ => {
-                        self.hung_up = true;
-                        self.readable = true;
-                        self.dead = true;
-                        Err(death(&error))
-                    }
-                },
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => {
+                    self.writable = false;
+                    Ok(0)
+                }
+                Err(error) => {
+                    self.hung_up = true;
+                    self.readable = true;
+                    self.dead = true;
+                    Err(death(&error.into()))
+                }
             };
         }
     }

@@ -52,26 +52,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// A machine that has not begun: [`start`](Self::start) is next.
-    pub(crate) fn new(plan: Plan) -> Self {
-        Self {
-            plan,
-            dials: [None; MAX_ATTEMPTS],
-            carrier: None,
-            tried: [Peer { index: u32::MAX, generation: u32::MAX }; MAX_ATTEMPTS],
-            opened: 0,
-            repeats_left: plan.repeats,
-            replayable: plan.replayable,
-            responded: false,
-            over: false,
-            last: None,
-            stale: None,
-            waiting: None,
-            room_until: NEVER,
-        }
-    }
-
-    /// One that is over before it began, for a connection without a request.
+    /// A machine that is over before it began, for a connection without a request: [`start`](Self::start) is next.
     pub(crate) fn over() -> Self {
         let plan = Plan {
             idempotent: false,
@@ -83,11 +64,37 @@ impl Exchange {
             hedge_after: NEVER,
             connect_timeout: NEVER,
         };
-        Self { over: true, ..Self::new(plan) }
+        Self {
+            plan,
+            dials: [None; MAX_ATTEMPTS],
+            carrier: None,
+            tried: [Peer { index: u32::MAX, generation: u32::MAX }; MAX_ATTEMPTS],
+            opened: 0,
+            repeats_left: 0,
+            replayable: false,
+            responded: false,
+            over: true,
+            last: None,
+            stale: None,
+            waiting: None,
+            room_until: NEVER,
+        }
     }
 
-    /// Opens the first attempt.
-    pub(crate) fn start(&mut self, now: Micros, driver: &mut impl Driver) -> Step {
+    /// Begins the next request and opens its first attempt. What the one before has left empty, dials and carrier, is
+    /// not touched: it is memory that most requests never need.
+    pub(crate) fn start(&mut self, plan: Plan, now: Micros, driver: &mut impl Driver) -> Step {
+        debug_assert!(self.over && self.carrier.is_none() && self.dials.iter().all(Option::is_none));
+        self.plan = plan;
+        self.opened = 0;
+        self.repeats_left = plan.repeats;
+        self.replayable = plan.replayable;
+        self.responded = false;
+        self.over = false;
+        self.last = None;
+        self.stale = None;
+        self.waiting = None;
+        self.room_until = NEVER;
         let once = self.plan.upgrade || !self.plan.idempotent || !self.plan.replayable;
         self.open_next(if once { Want::Fresh } else { Want::Any }, now, driver)
     }

@@ -121,8 +121,8 @@ impl Driver for Mock {
 
 fn begin(plan: Plan, moods: &[Mood]) -> (Exchange, Mock, Step) {
     let mut driver = Mock::new(moods);
-    let mut exchange = Exchange::new(plan);
-    let step = exchange.start(T0, &mut driver);
+    let mut exchange = Exchange::over();
+    let step = exchange.start(plan, T0, &mut driver);
     (exchange, driver, step)
 }
 
@@ -456,8 +456,8 @@ fn no_room_after_a_failure_tells_both() {
 fn a_connection_that_comes_free_makes_room() {
     for (plan, want) in [(GET, Want::Any), (POST, Want::Fresh)] {
         let mut driver = Mock { queue: 1, ..Mock::new(&[Full]) };
-        let mut exchange = Exchange::new(plan);
-        assert_eq!(exchange.start(T0, &mut driver), Step::Wait);
+        let mut exchange = Exchange::over();
+        assert_eq!(exchange.start(plan, T0, &mut driver), Step::Wait);
         assert!(exchange.awaits_room());
         assert_eq!(exchange.next_deadline(), after(1_000));
         driver.moods[0] = Dials;
@@ -473,8 +473,8 @@ fn a_connection_that_comes_free_makes_room() {
 #[test]
 fn waiting_for_room_ends_however_often_somebody_else_was_faster() {
     let mut driver = Mock { queue: 9, ..Mock::new(&[Full]) };
-    let mut exchange = Exchange::new(GET);
-    exchange.start(T0, &mut driver);
+    let mut exchange = Exchange::over();
+    exchange.start(GET, T0, &mut driver);
     for moment in [250, 500, 750] {
         assert_eq!(exchange.on(Event::Room, after(moment), &mut driver), Step::Wait);
         assert_eq!(exchange.next_deadline(), after(1_000), "counted from the first time on");
@@ -487,8 +487,8 @@ fn waiting_for_room_ends_however_often_somebody_else_was_faster() {
 #[test]
 fn room_that_came_by_itself_is_found_by_a_last_look() {
     let mut driver = Mock { queue: 1, ..Mock::new(&[Full]) };
-    let mut exchange = Exchange::new(GET);
-    exchange.start(T0, &mut driver);
+    let mut exchange = Exchange::over();
+    exchange.start(GET, T0, &mut driver);
     driver.moods[0] = Dials;
     assert_eq!(exchange.on(Event::Tick, after(1_000), &mut driver), Step::Wait);
     assert_eq!(driver.opened, [(Want::Any, 10)]);
@@ -497,14 +497,14 @@ fn room_that_came_by_itself_is_found_by_a_last_look() {
 #[test]
 fn nobody_waits_for_room_after_the_client_left_or_the_deadline_passed() {
     let mut driver = Mock { queue: 2, ..Mock::new(&[Full]) };
-    let mut exchange = Exchange::new(GET);
-    exchange.start(T0, &mut driver);
+    let mut exchange = Exchange::over();
+    exchange.start(GET, T0, &mut driver);
     exchange.on(Event::ClientGone, T0, &mut driver);
     assert!(!exchange.awaits_room());
     assert_eq!(exchange.on(Event::Room, T0, &mut driver), Step::Continue);
 
-    let mut exchange = Exchange::new(Plan { deadline: after(100), ..GET });
-    exchange.start(T0, &mut driver);
+    let mut exchange = Exchange::over();
+    exchange.start(Plan { deadline: after(100), ..GET }, T0, &mut driver);
     assert_eq!(exchange.on(Event::Tick, after(100), &mut driver), Step::Fail(Failure::TIMEOUT));
     assert!(driver.opened.is_empty());
 }

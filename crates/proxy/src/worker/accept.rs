@@ -253,7 +253,7 @@ impl Worker {
         self.downs += 1;
         self.binds[bind as usize].connections += 1;
         self.cell().stats.connections.add(1);
-        self.guard(key, |worker| worker.drive(key));
+        self.drive_again(key);
     }
 
     /// Closes a client's connection.

@@ -10,7 +10,7 @@ use super::Worker;
 use super::slab::Key;
 use super::upstream::Hands;
 use crate::conn::state::{Active, Conn, Flow, Phase};
-use crate::exchange::{Exchange, Failure, Flags, Plan};
+use crate::exchange::{Failure, Flags, Plan};
 use crate::shared::{BackendState, Destination, RuleAction};
 use crate::timer::NEVER;
 
@@ -48,6 +48,9 @@ impl Worker {
         flow.moved_at = self.now;
         flow.phase = Phase::Relay;
         let routed = self.route(key, flow, head);
+        if routed.is_err() {
+            self.count_unmatched(key, flow);
+        }
         if let Some(buffer) = &mut flow.inbound {
             buffer.consume(head.len);
         }
@@ -80,10 +83,9 @@ impl Worker {
             hedge_after: self.times.hedge,
             connect_timeout: self.times.connect,
         };
-        active.machine = Exchange::new(plan);
         let Active { machine, flow } = active;
         let now = self.now;
-        let step = machine.start(now, &mut Hands { worker: self, flow, owner: key });
+        let step = machine.start(plan, now, &mut Hands { worker: self, flow, owner: key });
         self.take_step(active, step);
     }
 
@@ -96,7 +98,6 @@ impl Worker {
         }
         head.write_host(buf, &mut self.host);
         let table = self.binds[down.bind as usize].table.as_ref();
-        flow.account.stats = table.map(|table| Arc::clone(table.unmatched(&self.host)));
         let raw = head.path(buf);
         let rewritten =
             match if raw == b"*" { Ok(Normalised::Unchanged) } else { normalise_path(raw, &mut self.path) } {
@@ -148,11 +149,16 @@ impl Worker {
 
     /// Where a request that never got to routing is counted.
     pub(crate) fn count_unrouted(&mut self, key: Key, flow: &mut Flow) {
-        if flow.account.stats.is_some() {
-            return;
+        if flow.account.stats.is_none() {
+            self.host.clear();
+            self.count_unmatched(key, flow);
         }
+    }
+
+    /// Where a request to the host at hand is counted that no Rule took.
+    fn count_unmatched(&self, key: Key, flow: &mut Flow) {
         let Some(Conn::Down(down)) = self.conns.get(key) else { return };
         let table = self.binds[down.bind as usize].table.as_ref();
-        flow.account.stats = table.map(|table| Arc::clone(table.unmatched(b"")));
+        flow.account.stats = table.map(|table| Arc::clone(table.unmatched(&self.host)));
     }
 }

@@ -74,17 +74,6 @@ impl Worker {
             self.close_taken(key);
         }
     }
-
-    /// Closes the idle connection that an event is about, if it ends it.
-    pub(super) fn end_idle(&mut self, event: &mio::event::Event) {
-        if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
-            return;
-        }
-        let key = Key::of(event.token());
-        if self.up(key).is_some_and(|up| matches!(up.role, Role::Idle | Role::Leaving)) {
-            self.close_up(key);
-        }
-    }
 }
 
 #[cfg(test)]

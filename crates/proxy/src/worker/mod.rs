@@ -7,7 +7,8 @@
 //! 3. No connection holds the loop: after a bounded number of steps it goes to the end of the line.
 //! 4. What is under way goes first. New requests stand in line, and a turn begins only [`FRESH_PER_TURN`] of them, so
 //!    that few are between their two ends at a time: their state, here and in the kernel, is still in the cache when
-//!    the answer comes, and few connections to Endpoints serve many clients.
+//!    the answer comes, and few connections to Endpoints serve many clients. And no request meets an idle connection
+//!    whose end the poller has told already.
 //! 5. Sockets are named by generational keys; what outlives its connection finds nothing.
 //! 6. A panic ends the connection that it came from, not the worker ([`mod@panic`]).
 
@@ -35,7 +36,7 @@ use mio::{Events, Poll, Token, Waker};
 use crate::access_log::LogWriter;
 use crate::conn::buffer::Buffers;
 use crate::conn::record::Closing;
-use crate::conn::state::{Active, Conn, Down, Up};
+use crate::conn::state::{Active, Conn, Down, Phase as ConnPhase, Up};
 use crate::pool::Pools;
 use crate::shared::{BindConnections, BindTable, Phase, Root, Shared, WorkerCell};
 use crate::timer::Wheel;
@@ -241,10 +242,6 @@ impl Worker {
         self.adopt();
         self.receive();
         self.follow_phase();
-        // First what ends idle connections: a request of this batch must not meet one of them.
-        for event in events.iter() {
-            self.end_idle(event);
-        }
         for event in events.iter() {
             match event.token() {
                 WAKER => {}
@@ -283,7 +280,8 @@ impl Worker {
         match self.conns.get_mut(key) {
             Some(Conn::Down(down)) => {
                 down.socket.note(event);
-                if down.active.is_some() {
+                let under_way = |active: &Active| active.flow.phase != ConnPhase::Head;
+                if down.active.as_deref().is_some_and(under_way) {
                     self.drive(key);
                 } else {
                     self.line.push_back(key);

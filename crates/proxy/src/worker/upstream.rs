@@ -148,7 +148,9 @@ impl Hands<'_> {
             let role = Role::Dialing(self.owner, id);
             worker.begin_dial(permit, role, limit).map(|key| (key, Opened::Dialing(peer)))
         };
-        self.flow.account.endpoint = Some(Arc::clone(&endpoint));
+        if worker.logs {
+            self.flow.account.endpoint = Some(Arc::clone(&endpoint));
+        }
         Some(match opened {
             Ok((conn, opened)) => {
                 let guard = endpoint.load.started();
