@@ -1,5 +1,6 @@
 //! [`Balancer`]: a Backend's picker in one worker.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::census::Census;
@@ -18,6 +19,8 @@ const WARM_STREAK: u8 = 2;
 const DRAW_TRIES: usize = 8;
 /// Turns that slow start may refuse in one pick.
 const TURN_TRIES: usize = 16;
+/// Peers that are asked for their average when a new Endpoint comes, at most.
+const ASKED: usize = 64;
 /// Passed over candidates that a search meets before it takes all to be so.
 const SEARCHED: usize = 256;
 
@@ -175,8 +178,9 @@ impl Balancer {
         balancer
     }
 
-    /// Takes over new views and settings. Endpoints that stay keep phase and credit; new ones enter at a random
-    /// phase, their latency average seeded with the mean of their peers, else 30 ms. Where chance decides, each new one
+    /// Takes over new views and settings; gives the range of indices outside which all is as before. Endpoints that
+    /// stay keep phase and credit; new ones enter at a random phase, their latency average seeded with the median of
+    /// their peers, else 30 ms. Where chance decides, each new one
     /// that came to others gets one of the next requests: chance would let the last of ten wait three times as long
     /// as the average one, and until it has answered nothing is known of it. Slow start wants no such thing.
     pub fn update(
@@ -186,15 +190,21 @@ impl Balancer {
         views: Arc<[EndpointView]>,
         now: Micros,
         rng: &mut impl Rng,
-    ) {
+    ) -> Range<usize> {
         let tier = Tier::of(&views);
+        // Endpoints that were not met yet keep no place across an update: look at all again.
+        let same = tier == self.tier && self.newcomers.is_empty();
+        let changed = if same { changed(&self.views, &views) } else { 0..views.len() };
         self.tier = tier;
         self.draws = Draws::new(&views, |view| tier.takes(view), slow_start);
         self.census.reset();
-        seed(&views, self.draws.members(), now);
+        let members = self.draws.members();
+        let at = |index: usize| members.partition_point(|&member| (member as usize) < index);
+        let changed_members = &members[at(changed.start)..at(changed.end)];
+        seed(&views, members, changed_members, now);
         self.newcomers.clear();
         if policy == Policy::PeakEwma && slow_start.is_none() {
-            self.newcomers.extend(newcomers(&views, self.draws.members()));
+            self.newcomers.extend(newcomers(&views, members, changed_members));
         }
         match policy {
             Policy::PeakEwma => self.turns = None,
@@ -209,6 +219,7 @@ impl Balancer {
         }
         // The old views go last: while they live, no new Endpoint can have the address of an old one.
         self.views = views;
+        changed
     }
 
     /// The views that [`Pick::index`] points into.
@@ -397,11 +408,14 @@ impl Balancer {
             return choose(one_in_flight < other_in_flight, Reason::InFlight);
         }
         let one_warm = warm(one);
-        if self.warm_streak < WARM_STREAK && one_warm != warm(other) {
-            self.warm_streak += 1;
-            return choose(one_warm, Reason::Warm);
+        if one_warm != warm(other) {
+            // Ties between two warm ones do not count: else one that is cold would be so for good.
+            if self.warm_streak < WARM_STREAK {
+                self.warm_streak += 1;
+                return choose(one_warm, Reason::Warm);
+            }
+            self.warm_streak = 0;
         }
-        self.warm_streak = 0;
         choose(rng.below(2) == 0, Reason::Random)
     }
 
@@ -441,31 +455,50 @@ impl Standing {
     }
 }
 
-/// The candidates that were never picked, if there are others; where all are new none is in want of a request.
-fn newcomers<'a>(views: &'a [EndpointView], members: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+/// The range of the new views outside which they are the old ones, compared from both ends: no record is touched.
+fn changed(old: &[EndpointView], new: &[EndpointView]) -> Range<usize> {
+    let same = |(a, b): &(&EndpointView, &EndpointView)| {
+        Arc::ptr_eq(&a.load, &b.load) && (a.weight, a.ready, a.fallback) == (b.weight, b.ready, b.fallback)
+    };
+    let start = old.iter().zip(new).take_while(same).count();
+    let tail = old[start..].iter().rev().zip(new[start..].iter().rev()).take_while(same).count();
+    start..new.len() - tail
+}
+
+/// The candidates that were never picked among those that changed, if there are others; where all are new none is in
+/// want of a request.
+fn newcomers<'a>(
+    views: &'a [EndpointView],
+    members: &[u32],
+    changed: &'a [u32],
+) -> impl Iterator<Item = u32> + 'a {
     let is_new = |index: &u32| !views[*index as usize].load.is_met();
-    let all_new = members.iter().all(is_new);
+    let all_new = changed.len() == members.len() && changed.iter().all(is_new);
     if all_new {
-        for &index in members {
+        for &index in changed {
             views[index as usize].load.meet();
         }
     }
-    members.iter().copied().filter(move |index| !all_new && is_new(index))
+    changed.iter().copied().filter(move |index| !all_new && is_new(index))
 }
 
-/// Gives candidates without a latency average the mean of those that have one.
-fn seed(views: &[EndpointView], members: &[u32], now: Micros) {
-    let loads = || members.iter().map(|&index| &views[index as usize].load);
-    if loads().all(|load| load.has_latency()) {
+/// Gives those candidates that changed and have no latency average the median of their peers: a mean would let one slow
+/// Pod keep new ones without requests for half a minute.
+fn seed(views: &[EndpointView], members: &[u32], changed: &[u32], now: Micros) {
+    let load = |index: &u32| &views[*index as usize].load;
+    if changed.iter().all(|index| load(index).has_latency()) {
         return;
     }
-    let (mut sum, mut count) = (0f64, 0u32);
-    for us in loads().filter_map(|load| load.latency_us(now)) {
-        sum += f64::from(us);
-        count += 1;
-    }
-    let mean = if count == 0 { SEED_US } else { (sum / f64::from(count)) as f32 };
-    for load in loads() {
-        load.seed_latency(now, mean.max(SEED_MIN_US));
+    let peers = members.iter().step_by(members.len() / ASKED + 1);
+    let mut known: Vec<f32> = peers.filter_map(|index| load(index).latency_us(now)).collect();
+    known.sort_unstable_by(f32::total_cmp);
+    let middle = known.len() / 2;
+    let median = match known.as_slice() {
+        [] => SEED_US,
+        known if known.len() % 2 == 1 => known[middle],
+        known => f32::midpoint(known[middle - 1], known[middle]),
+    };
+    for index in changed {
+        load(index).seed_latency(now, median.max(SEED_MIN_US));
     }
 }

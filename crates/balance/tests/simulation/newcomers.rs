@@ -63,3 +63,53 @@ fn slow_start_and_a_failed_dial_are_respected() {
     let choice = balancer.pick(NOW, &mut rng, &|_| false, &|_| false);
     assert!(choice.is_some_and(|pick| pick.reason != Reason::New));
 }
+
+/// Nine of 1 ms and one of 2 s: a mean would be 200 ms, and the new Pod without requests until that has decayed.
+#[test]
+fn one_slow_peer_does_not_hold_a_new_pod_back() {
+    let mut rng = SplitMix64::new(5);
+    let mut balancer = balancer(Policy::PeakEwma, &even_views(10, Micros::ZERO), &mut rng);
+    for (index, view) in balancer.views().iter().enumerate() {
+        let rtt = if index == 0 { Micros::from_secs(2) } else { Micros::from_millis(1) };
+        for _ in 0..10_000 {
+            view.load.responded(NOW, 0, rtt, 200);
+        }
+        let later = Micros::from_secs(100);
+        view.load.responded(later, 0, rtt, 200);
+        view.load.responded(later + rtt, 0, rtt, 200);
+    }
+    let now = Micros::from_secs(103);
+    let views: Arc<[EndpointView]> = balancer.views().iter().cloned().chain([view(1, now)]).collect();
+    balancer.update(Policy::PeakEwma, None, views, now, &mut rng);
+    let picks = (0..1_000).filter(|_| pick(&mut balancer, now, &mut rng) == 10).count();
+    assert!((60..200).contains(&picks), "{picks}");
+}
+
+/// A Pod without a connection of this worker, all others with one: it loses two ties of three, not all.
+#[test]
+fn a_cold_pod_among_warm_ones_gets_its_turn() {
+    let mut rng = SplitMix64::new(6);
+    let mut balancer = balancer(Policy::PeakEwma, &even_views(10, Micros::ZERO), &mut rng);
+    let cold = |balancer: &mut Balancer, rng: &mut SplitMix64| {
+        balancer.pick(NOW, rng, &|_| false, &|index| index != 3).is_some_and(|pick| pick.index == 3)
+    };
+    let picks = (0..30_000).filter(|_| cold(&mut balancer, &mut rng)).count();
+    assert!((900..1_100).contains(&picks), "a third of its share: {picks}");
+}
+
+#[test]
+fn an_update_tells_what_changed() {
+    let mut rng = SplitMix64::new(7);
+    let mut balancer = balancer(Policy::PeakEwma, &even_views(10, Micros::ZERO), &mut rng);
+    let mut views = balancer.views().to_vec();
+    let mut update = |views: &Vec<EndpointView>| {
+        balancer.update(Policy::PeakEwma, None, views.clone().into(), NOW, &mut rng)
+    };
+    assert!(update(&views).is_empty());
+    views[4].ready = false;
+    assert_eq!(update(&views), 4..5);
+    views.remove(7);
+    assert!(update(&views).is_empty(), "what is gone has no index");
+    views.insert(2, view(1, NOW));
+    assert_eq!(update(&views), 2..3);
+}
