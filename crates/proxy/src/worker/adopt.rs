@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use fairlead_balance::{Micros, Pick, Reason, Rng, WeightedTargets};
 
-use super::balancing::Balancing;
+use super::balancing::{Balancing, Update};
 use super::room::{Lack, Passed};
 use super::{Choosing, Worker};
 use crate::conn::state::{Conn, Role};
@@ -87,9 +87,11 @@ impl Worker {
             return;
         };
         let mut left = Vec::new();
+        // Without a balancer it was never picked from; what pools know of its Endpoints may come from other Backends.
+        let mut changed = 0..state.endpoints.len();
         if let Some(Some(balancing)) = self.balancers.get_mut(index) {
             if balancing.incarnation() == state.incarnation {
-                left = balancing.update(state, self.now, &mut self.rng);
+                Update { left, changed } = balancing.update(state, self.now, &mut self.rng);
             } else {
                 self.balancers[index] = None;
             }
@@ -98,7 +100,7 @@ impl Worker {
             self.leave(state.endpoints[endpoint as usize].slot);
         }
         let fallback = !state.views.iter().any(|view| view.ready);
-        for (endpoint, view) in state.endpoints.iter().zip(state.views.iter()) {
+        for (endpoint, view) in state.endpoints[changed.clone()].iter().zip(&state.views[changed]) {
             let serves = view.ready || (fallback && view.fallback);
             if !serves {
                 self.leave(endpoint.slot);

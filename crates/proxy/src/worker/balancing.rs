@@ -5,6 +5,7 @@
 //! 2. The part is where to look first, never a border: where it has nobody without doubt left, because all were
 //!    tried or are passed over, the pick is made among all.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use fairlead_balance::{Balancer, Dialable, EndpointView, Member, Micros, Pick, Reason, Rng};
@@ -24,6 +25,15 @@ pub(super) struct Balancing {
     whole: Option<Balancer>,
 }
 
+/// What a new version of a Backend means for a worker, by index in it.
+#[derive(Debug)]
+pub(super) struct Update {
+    /// Endpoints that the Backend still has, and this worker's part has no more.
+    pub(super) left: Vec<u32>,
+    /// Outside of it all are served as before.
+    pub(super) changed: Range<usize>,
+}
+
 impl Balancing {
     pub(super) fn new(state: &BackendState, worker: usize, now: Micros, rng: &mut impl Rng) -> Self {
         let (views, part) = views(state, worker);
@@ -35,25 +45,27 @@ impl Balancing {
         self.incarnation
     }
 
-    /// Takes over another version of the Backend. Gives the indices of Endpoints that the Backend still has, and this
-    /// worker's part has no more.
-    pub(super) fn update(&mut self, state: &BackendState, now: Micros, rng: &mut impl Rng) -> Vec<u32> {
+    /// Takes over another version of the Backend.
+    pub(super) fn update(&mut self, state: &BackendState, now: Micros, rng: &mut impl Rng) -> Update {
         let (views, part) = views(state, self.worker);
         let before = Arc::clone(self.balancer.views());
-        self.balancer.update(state.policy, None, views, now, rng);
+        let changed = self.balancer.update(state.policy, None, views, now, rng);
+        let all = self.part.is_some() || part.is_some() || any_ready(&before) != any_ready(&state.views);
+        let changed = if all { 0..state.views.len() } else { changed };
         self.part = part;
         self.whole = None;
-        let Some(part) = &self.part else { return Vec::new() };
+        let Some(part) = &self.part else { return Update { left: Vec::new(), changed } };
         let record = |view: &EndpointView| Arc::as_ptr(&view.load).addr();
         let mut left: FxHashSet<usize> = before.iter().map(record).collect();
         for index in part {
             left.remove(&record(&state.views[*index as usize]));
         }
         if left.is_empty() {
-            return Vec::new();
+            return Update { left: Vec::new(), changed };
         }
         let indices = (0u32..).zip(state.views.iter());
-        indices.filter(|(_, view)| left.contains(&record(view))).map(|(index, _)| index).collect()
+        let left = indices.filter(|(_, view)| left.contains(&record(view))).map(|(index, _)| index).collect();
+        Update { left, changed }
     }
 
     /// An Endpoint by its index in the Backend. `again`: this request was let down once; it is not asked to find out
@@ -86,6 +98,10 @@ impl Balancing {
         let sure = if again { whole.pick(now, rng, &doubtful, warm) } else { None };
         sure.or_else(|| whole.pick(now, rng, excluded, warm)).or(here)
     }
+}
+
+fn any_ready(views: &[EndpointView]) -> bool {
+    views.iter().any(|view| view.ready)
 }
 
 /// What this worker's balancer sees of a Backend.
@@ -207,7 +223,7 @@ mod tests {
         // All others are replaced. Some that come rank this worker higher than some that it has.
         let stay = before.views.iter().filter(|view| held.contains(&identity(view))).cloned();
         let after = state(stay.chain((held.len() as u64..256).map(|new| endpoint(1_000 + new))).collect());
-        let left = balancing.update(&after, NOW, &mut rng);
+        let left = balancing.update(&after, NOW, &mut rng).left;
         let own = part(&after, 0);
         assert!(picks(&mut balancing, &after, &mut rng, 1_000).is_subset(&own));
         let expected: Vec<u32> = (0u32..)
@@ -218,7 +234,7 @@ mod tests {
         assert_eq!(left, expected);
         assert!(!left.is_empty());
         let few = state(before.views.iter().take(10).cloned().collect());
-        assert!(balancing.update(&few, NOW, &mut rng).is_empty());
+        assert!(balancing.update(&few, NOW, &mut rng).left.is_empty());
         assert_eq!(picks(&mut balancing, &few, &mut rng, 10).len(), 10);
     }
 }
