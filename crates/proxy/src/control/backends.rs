@@ -3,9 +3,9 @@
 //! Laws:
 //! 1. A Backend has a slot as long as it is held or a Route names it: a Route built before its Backend came need not
 //!    be built again.
-//! 2. A change of single endpoints costs a search per endpoint and a copy of the Backend's list of views; where one
-//!    comes or goes, of its list of states too. Each copied entry is a count of references somewhere in memory: that is
-//!    what the copies cost, so what has not changed is shared with the version before.
+//! 2. A change of single endpoints costs a search per endpoint and, of the Backend's list of views, what changed
+//!    ([`Copies`]); where an endpoint comes or goes, a copy of that list and of its list of states. Each copied entry is
+//!    a count of references somewhere in memory: that is what copies cost, so what has not changed is shared.
 //! 3. What is invalid was refused before it came here.
 
 use std::hash::BuildHasher;
@@ -18,6 +18,7 @@ use fairlead_balance::{EndpointView, Micros, Policy, parts};
 use fairlead_snapshot::{Backend, Endpoint, Endpoints, Key, Kind, LoadBalancer, Reason, Refusal};
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
+use super::copies::Copies;
 use super::held::{Body, Content, Saved, Version};
 use super::registry::{Counts, Registry};
 use super::slots::Numbers;
@@ -39,7 +40,7 @@ struct HeldEndpoints {
     /// Sorted by id.
     members: Vec<Arc<Member>>,
     /// Of each member.
-    views: Vec<EndpointView>,
+    views: Copies<EndpointView>,
     /// Hashes of the members' ids, the same in all processes.
     identities: Vec<u64>,
     /// Of each member, as of the last transaction; absent where one came or went since.
@@ -48,7 +49,7 @@ struct HeldEndpoints {
 
 impl HeldEndpoints {
     fn new(version: Version, members: Vec<Arc<Member>>) -> Self {
-        let views = members.iter().map(|member| view(member)).collect();
+        let views = Copies::new(members.iter().map(|member| view(member)).collect());
         let identities = members.iter().map(|member| identity(member)).collect();
         Self { hash: version.hash, body: Some(version.body), members, views, identities, states: None }
     }
@@ -58,7 +59,7 @@ impl HeldEndpoints {
         let place = self.members.binary_search_by(|other| other.endpoint.id.cmp(&member.endpoint.id));
         match place {
             Ok(at) => {
-                self.views[at] = view(&member);
+                self.views.set(at, view(&member));
                 let before = std::mem::replace(&mut self.members[at], member);
                 if !Arc::ptr_eq(&before.state, &self.members[at].state) {
                     self.states = None;
@@ -324,8 +325,8 @@ fn state(name: &Arc<str>, entry: &mut Entry, workers: usize) -> Option<Arc<Backe
     let (_, backend) = entry.backend.as_ref()?;
     let (endpoints, views, parts) = match &mut entry.endpoints {
         Some(held) => {
-            let parts = parts(&held.views, &held.identities, workers);
-            (held.states(), Arc::from(held.views.as_slice()), parts)
+            let parts = parts(held.views.list(), &held.identities, workers);
+            (held.states(), held.views.publish(), parts)
         }
         None => (Arc::from([]), Arc::from([]), None),
     };

@@ -5,6 +5,7 @@
 mod actions;
 mod adoption;
 mod backends;
+mod copies;
 mod core;
 #[cfg(test)]
 mod figures;
