@@ -93,7 +93,7 @@ def _of_case(measured: Measured) -> Iterator[Target]:
         if found is not None and limit is not None:
             peer, ratio = found
             what = f"{case.name}: {name}, ratio to {peer}"
-            yield Target(what, tell(ratio, 2), f"{limit:.2f}", ratio.median <= limit)
+            yield Target(what, tell(ratio, 3), f"{limit:.2f}", ratio.median <= limit)
 
 
 def _of_costs(costs: Costs) -> Iterator[Target]:

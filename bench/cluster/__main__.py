@@ -42,7 +42,7 @@ PEERS: dict[str, list[type[Peer]]] = {
     "outage": [Direct, Nginx, Traefik, FairleadPeer],
     "lags": [Traefik, FairleadPeer],
     "routes": [Traefik, FairleadPeer],
-    "memory": [Traefik, FairleadPeer],
+    "memory": [FairleadPeer, Traefik],
 }
 
 
@@ -142,7 +142,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cluster", description=__doc__)
     parser.add_argument("--only", default="")
     parser.add_argument("--peers", default="")
-    parser.add_argument("--minutes", type=float, default=16.0)
+    parser.add_argument("--minutes", type=float, default=16.5)
     options = parser.parse_args()
     only = {word for word in options.only.split(",") if word}
     names = {word for word in options.peers.split(",") if word}

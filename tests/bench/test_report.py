@@ -71,7 +71,7 @@ def test_each_target_is_judged_by_its_own_figure() -> None:
     assert list(cpu.values()) == [case.target >= 0.69 for case in CASES]
     assert all(name.endswith("ratio to nginx") for name in cpu)
     p99 = of("99th percentile", found)
-    assert (p99.reached, p99.found) == (False, "1.50 (1.50 to 1.50)")
+    assert (p99.reached, p99.found) == (False, "1.500 (1.500 to 1.500)")
     assert "20,000/s" in p99.what
     assert "HAProxy" in p99.what
     assert of("system calls", found).reached
