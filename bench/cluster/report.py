@@ -43,8 +43,10 @@ watch the Gateway API.
   Negative: the peer knew before the benchmark did. Each Pod gets a request every 7 ms, which bounds the resolution.
 * **New routes**: 200 HTTPRoutes, one per 50 ms; each host is asked every 5 ms from the moment at which the API
   server accepted the route; milliseconds to the first 200.
-* **Memory**: proportional set size of all processes, before and with 1,000 HTTPRoutes, each with its own Service
-  of 10 endpoints.
+* **Memory**: proportional set size (PSS: a shared page counts once) of all of a peer's processes, before and with
+  1,000 HTTPRoutes, each with its own Service of 10 endpoints; figures of peers from elsewhere may be resident set
+  size, which is more. The 1,000 Services carry the label that keeps kube-proxy away from them: its rules are not
+  what is measured.
 """
 
 
