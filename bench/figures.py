@@ -22,6 +22,7 @@ class Slice(msgspec.Struct, frozen=True):
     rate: float
     p50_us: float
     p99_us: float
+    """The median of those of its quarters of a second: pauses of the machine hit few of them."""
     p99_9_us: float
     wait_p99_us: float
     """Of the time between a request's schedule and its sending: the load generator's own delay."""

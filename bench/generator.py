@@ -35,6 +35,8 @@ class Report(msgspec.Struct, frozen=True):
     seconds: float
     rate: float
     latency_us: Latency
+    p99_us_of_windows: list[float]
+    """Of each quarter of a second, in their order."""
     wait_us: Latency
     """Between the time from which a request counts and its sending."""
     cpu_ns: list[int]

@@ -51,6 +51,16 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
+    /// Counts all values of another one.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+        self.max = self.max.max(other.max);
+    }
+
     /// How many values there are.
     pub(crate) fn count(&self) -> u64 {
         self.count

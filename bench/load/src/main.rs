@@ -12,6 +12,7 @@ mod run;
 mod schedule;
 mod serve;
 mod timer;
+mod windows;
 
 use std::process::ExitCode;
 

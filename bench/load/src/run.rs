@@ -19,6 +19,7 @@ use crate::histogram::Histogram;
 use crate::message::{Answer, head_length};
 use crate::schedule::{Poisson, Schedule};
 use crate::timer::Timer;
+use crate::windows::Windows;
 
 const TIMER: Token = Token(usize::MAX);
 const BUFFER: usize = 64 << 10;
@@ -76,7 +77,7 @@ struct Run<'a> {
     connections: Vec<Connection>,
     schedule: Schedule,
     buffer: Vec<u8>,
-    latencies: Histogram,
+    latencies: Windows,
     /// How long requests waited between the time from which they count and their sending: for an idle connection, or
     /// for this program's own turn on the processor. Nothing that the server does is in it while connections are idle.
     waits: Histogram,
@@ -101,7 +102,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Value> {
         connections: Vec::new(),
         schedule,
         buffer: vec![0; BUFFER],
-        latencies: Histogram::default(),
+        latencies: Windows::default(),
         waits: Histogram::default(),
         measuring: false,
         errors: 0,
@@ -121,16 +122,19 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Value> {
     run.errors = 0;
     run.until(nanos(plan.warm_up + plan.time), plan.requests_max)?;
     let (after, end) = (run.used(), run.now());
-    Ok(run.report(&before, &after, end - begin))
+    Ok(run.report(&before, &after, begin, end))
 }
 
 fn nanos(duration: Duration) -> u64 {
     duration.as_nanos() as u64
 }
 
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
+}
+
 /// In microseconds.
 fn quantiles(of: &Histogram) -> Value {
-    let micros = |nanos: u64| nanos as f64 / 1e3;
     json!({
         "mean": micros(of.mean()),
         "p50": micros(of.quantile(0.5)),
@@ -269,8 +273,8 @@ impl Run<'_> {
                 self.errors += 1;
                 self.all_errors += 1;
             } else if self.measuring {
-                let latency = self.now().saturating_sub(since);
-                self.latencies.record(latency);
+                let now = self.now();
+                self.latencies.record(now, now.saturating_sub(since));
             }
             self.schedule.idle(index);
         }
@@ -295,15 +299,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn report(&self, before: &Used, after: &Used, nanos: u64) -> Value {
-        let latencies = &self.latencies;
+    fn report(self, before: &Used, after: &Used, begin: u64, end: u64) -> Value {
+        let (latencies, p99) = self.latencies.finish(end);
         let used: Vec<u64> = after
             .processes
             .iter()
             .zip(&before.processes)
             .map(|(after, before)| after.saturating_sub(*before))
             .collect();
-        let seconds = nanos as f64 / 1e9;
+        let seconds = (end - begin) as f64 / 1e9;
         json!({
             "requests": latencies.count(),
             "errors": self.errors,
@@ -311,7 +315,8 @@ impl Run<'_> {
             "waiting": self.schedule.waiting(),
             "seconds": seconds,
             "rate": latencies.count() as f64 / seconds,
-            "latency_us": quantiles(latencies),
+            "latency_us": quantiles(&latencies),
+            "p99_us_of_windows": p99.into_iter().map(micros).collect::<Vec<_>>(),
             "wait_us": quantiles(&self.waits),
             "cpu_ns": used,
             "own_cpu_ns": after.own.saturating_sub(before.own),
