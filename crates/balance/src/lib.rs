@@ -27,7 +27,7 @@ mod time;
 mod turns;
 
 pub use budget::RepeatBudget;
-pub use load::{Dialable, EndpointLoad, Failure, InFlight, Permit};
+pub use load::{Dialable, EndpointLoad, Failure, InFlight, Permit, Work};
 pub use parts::{MIN_CONNECTIONS, MIN_ENDPOINTS, Member, Parts, parts};
 pub use picker::{Balancer, EndpointView, Pick, Policy, Reason, SlowStart, Tier};
 pub use rng::{Rng, SplitMix64};

@@ -7,7 +7,7 @@ use crate::census::Census;
 use crate::draw::Draws;
 use crate::load::{CLOSE_US, Dialable, TIE_BAND};
 use crate::turns::{Entry, Turns};
-use crate::{EndpointLoad, Micros, Rng};
+use crate::{EndpointLoad, Micros, Rng, Work};
 
 /// The average of an Endpoint where no peer has one.
 const SEED_US: f32 = 30_000.0;
@@ -232,12 +232,24 @@ impl Balancer {
         self.tier
     }
 
+    /// The Endpoint for a request's next attempt: [`pick_for`](Self::pick_for) it.
+    pub fn pick(
+        &mut self,
+        now: Micros,
+        rng: &mut impl Rng,
+        exclude: &dyn Fn(usize) -> bool,
+        warm: &dyn Fn(usize) -> bool,
+    ) -> Option<Pick> {
+        self.pick_for(Work::Request, now, rng, exclude, warm)
+    }
+
     /// The Endpoint for the next attempt; `None` if there is no candidate that is not excluded.
     ///
     /// `exclude` tells whether an index was tried before, `warm` whether this worker has an idle connection to it.
     /// Both are asked for few indices only.
-    pub fn pick(
+    pub fn pick_for(
         &mut self,
+        work: Work,
         now: Micros,
         rng: &mut impl Rng,
         exclude: &dyn Fn(usize) -> bool,
@@ -255,7 +267,7 @@ impl Balancer {
             }),
             None => match self.meet_newcomer(now, exclude) {
                 Some(index) => Some(Pick { index, reason: Reason::New }),
-                None => self.pick_of_two(now, rng, exclude, warm),
+                None => self.pick_of_two(work, now, rng, exclude, warm),
             },
         }
     }
@@ -286,6 +298,7 @@ impl Balancer {
 
     fn pick_of_two(
         &mut self,
+        work: Work,
         now: Micros,
         rng: &mut impl Rng,
         exclude: &dyn Fn(usize) -> bool,
@@ -304,7 +317,7 @@ impl Balancer {
             return Some(first);
         }
         match second.reason {
-            Reason::Random => Some(self.better(first.index, second.index, now, rng, warm)),
+            Reason::Random => Some(self.better(work, first.index, second.index, now, rng, warm)),
             Reason::Probe => Some(second),
             _ => alone,
         }
@@ -386,6 +399,7 @@ impl Balancer {
 
     fn better(
         &mut self,
+        work: Work,
         one: usize,
         other: usize,
         now: Micros,
@@ -396,8 +410,8 @@ impl Balancer {
             |take_one: bool, reason: Reason| Pick { index: if take_one { one } else { other }, reason };
         let one_us = self.latency_us(one, now, rng);
         let other_us = self.latency_us(other, now, rng);
-        let one_in_flight = self.views[one].load.in_flight();
-        let other_in_flight = self.views[other].load.in_flight();
+        let one_in_flight = self.views[one].load.under_way(work);
+        let other_in_flight = self.views[other].load.under_way(work);
         let tied = one_us.max(CLOSE_US) <= other_us.max(CLOSE_US) * TIE_BAND
             && other_us.max(CLOSE_US) <= one_us.max(CLOSE_US) * TIE_BAND;
         if !tied {

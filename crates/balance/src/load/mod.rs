@@ -37,6 +37,15 @@ pub enum Failure {
     Timeout,
 }
 
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A request and its response.
+    Request,
+    /// Bytes both ways for as long as both sides like, if the Endpoint agrees.
+    Tunnel,
+}
+
 /// Load and health of one Endpoint, shared by all workers behind an `Arc`.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -45,6 +54,8 @@ pub struct EndpointLoad {
     latency: Latency,
     dials: Dials,
     in_flight: AtomicU32,
+    /// Of those in flight.
+    tunnels: AtomicU32,
     suspect: AtomicBool,
     met: AtomicBool,
     failures: Failures,
@@ -61,6 +72,7 @@ impl EndpointLoad {
             latency: Latency::default(),
             dials: Dials::default(),
             in_flight: AtomicU32::new(0),
+            tunnels: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
             met: AtomicBool::new(false),
             failures: Failures::default(),
@@ -78,13 +90,23 @@ impl EndpointLoad {
     /// Counts an attempt as in flight until the guard is dropped.
     pub fn started(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
-        InFlight { load: Arc::clone(self) }
+        InFlight { load: Arc::clone(self), tunnel: false }
     }
 
     /// Attempts in flight, over all workers.
     #[inline]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Those in flight that weigh on new work: a tunnel weighs on tunnels alone. It is idle nearly always, and one more
+    /// on this Endpoint would keep all requests away from it as long as few come at a time.
+    #[inline]
+    pub(crate) fn under_way(&self, work: Work) -> u32 {
+        match work {
+            Work::Request => self.in_flight().saturating_sub(self.tunnels.load(Relaxed)),
+            Work::Tunnel => self.in_flight(),
+        }
     }
 
     /// A response's first byte came `rtt` after the attempt began (its dial included, if it dialed).
@@ -220,6 +242,7 @@ impl EndpointLoad {
 #[must_use = "dropping the guard ends the attempt"]
 pub struct InFlight {
     load: Arc<EndpointLoad>,
+    tunnel: bool,
 }
 
 impl InFlight {
@@ -227,10 +250,21 @@ impl InFlight {
     pub fn load(&self) -> &Arc<EndpointLoad> {
         &self.load
     }
+
+    /// The attempt is a tunnel from now on.
+    pub fn tunnel(&mut self) {
+        if !self.tunnel {
+            self.tunnel = true;
+            self.load.tunnels.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if self.tunnel {
+            self.load.tunnels.fetch_sub(1, Relaxed);
+        }
         self.load.in_flight.fetch_sub(1, Relaxed);
     }
 }
@@ -248,6 +282,20 @@ mod tests {
         drop(first);
         drop(second);
         assert_eq!(load.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_tunnel_weighs_on_tunnels_alone() {
+        let load = Arc::new(EndpointLoad::new(Micros::ZERO, 1));
+        let counts = || (load.under_way(Work::Request), load.under_way(Work::Tunnel));
+        let _request = load.started();
+        let mut tunnel = load.started();
+        assert_eq!(counts(), (2, 2));
+        tunnel.tunnel();
+        tunnel.tunnel();
+        assert_eq!((counts(), load.in_flight()), ((1, 2), 2));
+        drop(tunnel);
+        assert_eq!(counts(), (1, 1));
     }
 
     #[test]

@@ -96,6 +96,9 @@ impl Worker {
             up.be_patient(stream_idle);
         }
         let flow = &mut active.flow;
+        if let Some(attempt) = flow.attempts.iter_mut().flatten().find(|attempt| attempt.conn == conn) {
+            attempt.guard.tunnel();
+        }
         // The head stands in front of what came behind it, or aside: either way it goes first, and is no frame.
         let (request, response) = (&mut flow.request, &mut flow.response);
         if response.ready > 0 {

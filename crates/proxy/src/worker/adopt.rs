@@ -12,9 +12,9 @@ use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use fairlead_balance::{Micros, Pick, Reason, Rng, WeightedTargets};
+use fairlead_balance::{Micros, Pick, Reason, Rng, WeightedTargets, Work};
 
-use super::balancing::{Balancing, Update};
+use super::balancing::{Asking, Balancing, Update};
 use super::room::{Lack, Passed};
 use super::{Choosing, Worker};
 use crate::conn::state::{Conn, Role};
@@ -112,12 +112,13 @@ impl Worker {
         }
     }
 
-    /// Picks an Endpoint of a Backend as it is now: outside `exclude`, or `only` that one. Nobody if there is none, or if
+    /// Picks an Endpoint of a Backend for this work as it is now: outside `exclude`, or `only` that one. Nobody if there is none, or if
     /// another Backend has taken the slot.
     pub(super) fn pick(
         &mut self,
         slot: BackendSlot,
         incarnation: u64,
+        work: Work,
         exclude: &[EndpointSlot],
         only: Option<EndpointSlot>,
     ) -> Picked {
@@ -139,7 +140,8 @@ impl Worker {
         let lack = Lack { limit, pools, room: &self.room, now, passed: Cell::default() };
         let excluded = |at: usize| exclude.contains(&endpoints[at].slot) || lack.at(&endpoints[at]);
         let warm = |at: usize| pools.is_warm(endpoints[at].slot);
-        let pick = balancing.pick(state, now, rng, !exclude.is_empty(), &excluded, &warm);
+        let pick =
+            balancing.pick(state, now, rng, Asking { work, again: !exclude.is_empty() }, &excluded, &warm);
         match (pick, lack.passed.get()) {
             (None, Passed::None) => Picked::Nobody,
             // One that only lacks room is worth more than one whose dials fail.

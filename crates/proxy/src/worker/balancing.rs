@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use fairlead_balance::{Balancer, Dialable, EndpointView, Member, Micros, Pick, Reason, Rng};
+use fairlead_balance::{Balancer, Dialable, EndpointView, Member, Micros, Pick, Reason, Rng, Work};
 use rustc_hash::FxHashSet;
 
 use crate::shared::BackendState;
@@ -23,6 +23,16 @@ pub(super) struct Balancing {
     part: Option<Box<[u32]>>,
     /// Over all, while the part has nobody.
     whole: Option<Balancer>,
+}
+
+/// A request that asks for an Endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    /// What it will be.
+    pub(super) work: Work,
+    /// It was let down once. It is not asked to find out whether another doubtful Endpoint lives, as long as there is one
+    /// without doubt: it would wait for two hedges.
+    pub(super) again: bool,
 }
 
 /// What a new version of a Backend means for a worker, by index in it.
@@ -68,26 +78,26 @@ impl Balancing {
         Update { left, changed }
     }
 
-    /// An Endpoint by its index in the Backend. `again`: this request was let down once; it is not asked to find out
-    /// whether another doubtful Endpoint lives, as long as there is one without doubt: it would wait for two hedges.
+    /// An Endpoint by its index in the Backend.
     pub(super) fn pick(
         &mut self,
         state: &BackendState,
         now: Micros,
         rng: &mut impl Rng,
-        again: bool,
+        asking: Asking,
         excluded: &dyn Fn(usize) -> bool,
         warm: &dyn Fn(usize) -> bool,
     ) -> Option<Pick> {
+        let Asking { work, again } = asking;
         let doubtful = |at: usize| excluded(at) || state.views[at].load.dialable(now) != Dialable::Yes;
         let Some(members) = &self.part else {
-            let sure = if again { self.balancer.pick(now, rng, &doubtful, warm) } else { None };
-            return sure.or_else(|| self.balancer.pick(now, rng, excluded, warm));
+            let sure = if again { self.balancer.pick_for(work, now, rng, &doubtful, warm) } else { None };
+            return sure.or_else(|| self.balancer.pick_for(work, now, rng, excluded, warm));
         };
         let at = |index: usize| members[index] as usize;
         let warm_here = |index: usize| warm(at(index));
         let excluded_here = |index: usize| if again { doubtful(at(index)) } else { excluded(at(index)) };
-        let here = self.balancer.pick(now, rng, &excluded_here, &warm_here);
+        let here = self.balancer.pick_for(work, now, rng, &excluded_here, &warm_here);
         let here = here.map(|pick| Pick { index: at(pick.index), ..pick });
         if here.is_some_and(|pick| pick.reason != Reason::LastResort) {
             return here;
@@ -95,8 +105,8 @@ impl Balancing {
         let whole = self
             .whole
             .get_or_insert_with(|| Balancer::new(state.policy, None, Arc::clone(&state.views), now, rng));
-        let sure = if again { whole.pick(now, rng, &doubtful, warm) } else { None };
-        sure.or_else(|| whole.pick(now, rng, excluded, warm)).or(here)
+        let sure = if again { whole.pick_for(work, now, rng, &doubtful, warm) } else { None };
+        sure.or_else(|| whole.pick_for(work, now, rng, excluded, warm)).or(here)
     }
 }
 
@@ -123,6 +133,7 @@ mod tests {
     use super::*;
     use crate::shared::BackendSlot;
 
+    const FIRST: Asking = Asking { work: Work::Request, again: false };
     const NOW: Micros = Micros(1_000_000);
 
     const WORKERS: usize = 4;
@@ -180,7 +191,7 @@ mod tests {
     }
 
     fn pick(balancing: &mut Balancing, state: &BackendState, rng: &mut SplitMix64) -> usize {
-        balancing.pick(state, NOW, rng, false, &|_| false, &|_| false).unwrap().index
+        balancing.pick(state, NOW, rng, FIRST, &|_| false, &|_| false).unwrap().index
     }
 
     #[test]
@@ -204,14 +215,16 @@ mod tests {
         let (mut balancing, mut rng) = balancing(&state, 0);
         let own = part(&state, 0);
         let exclude = |at: usize| own.contains(&identity(&state.views[at]));
-        let other = balancing.pick(&state, NOW, &mut rng, true, &exclude, &|_| false).unwrap();
+        let other = balancing
+            .pick(&state, NOW, &mut rng, Asking { again: true, ..FIRST }, &exclude, &|_| false)
+            .unwrap();
         assert!(!exclude(other.index), "all of the own ones were tried");
         for view in state.views.iter().filter(|view| own.contains(&identity(view))) {
             view.load.suspected(NOW);
             view.load.suspected(NOW);
         }
         assert!(picks(&mut balancing, &state, &mut rng, 100).is_disjoint(&own));
-        let none = balancing.pick(&state, NOW, &mut rng, false, &|_| true, &|_| false);
+        let none = balancing.pick(&state, NOW, &mut rng, FIRST, &|_| true, &|_| false);
         assert_eq!(none, None);
     }
 

@@ -14,9 +14,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fairlead_balance::{Dialable, EndpointLoad, Micros, Permit};
+use fairlead_balance::{Dialable, EndpointLoad, Micros, Permit, Work};
 
 use super::Worker;
+use super::balancing::Asking;
 use super::slab::Key;
 use crate::conn::state::Conn;
 use crate::exchange::Event;
@@ -148,9 +149,10 @@ impl Worker {
         let counts: [fn(&EndpointLoad) -> u32; 2] =
             [EndpointLoad::idle_connections, EndpointLoad::connections];
         let rng = &mut self.rng;
+        let asking = Asking { work: Work::Request, again: false };
         let pick = counts
             .into_iter()
-            .find_map(|count| balancing.pick(state, now, rng, false, &|at| taken(at, count), &|_| false));
+            .find_map(|count| balancing.pick(state, now, rng, asking, &|at| taken(at, count), &|_| false));
         let Some(pick) = pick else { return false };
         let endpoint = state.endpoints[pick.index].slot;
         let demand = Arc::new(Demand { endpoint, worker: self.index, until, met: AtomicBool::new(false) });

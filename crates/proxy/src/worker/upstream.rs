@@ -9,7 +9,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use fairlead_balance::{Failure as LoadFailure, Micros, Permit, Reason};
+use fairlead_balance::{Failure as LoadFailure, Micros, Permit, Reason, Work};
 use mio::net::TcpStream;
 
 use super::Worker;
@@ -118,13 +118,15 @@ impl Hands<'_> {
         only: Option<Peer>,
     ) -> Option<Opened> {
         let Some(backend) = self.flow.account.backend.as_ref() else { return Some(Opened::NoEndpoint) };
+        let work = if self.flow.request.upgrade { Work::Tunnel } else { Work::Request };
         let worker = &mut *self.worker;
         let now = worker.now;
-        let (endpoint, limit, reason) = match worker.pick(backend.slot, backend.incarnation, exclude, only) {
-            Picked::Endpoint(endpoint, limit, reason) => (endpoint, limit, reason),
-            Picked::Full => return Some(Opened::Full),
-            Picked::Nobody => return Some(Opened::NoEndpoint),
-        };
+        let (endpoint, limit, reason) =
+            match worker.pick(backend.slot, backend.incarnation, work, exclude, only) {
+                Picked::Endpoint(endpoint, limit, reason) => (endpoint, limit, reason),
+                Picked::Full => return Some(Opened::Full),
+                Picked::Nobody => return Some(Opened::NoEndpoint),
+            };
         if reason.is_some() {
             self.flow.account.reason = reason;
         }

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 
+use fairlead_balance::Policy;
+
 use crate::support::{self, Backend, Client, Proxy, text};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nhost: app.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n\r\n";
@@ -136,5 +138,47 @@ fn the_death_of_one_side_ends_the_other() {
     assert_eq!(client.head().status, 101);
     assert!(client.is_closed());
     drop(client);
+    proxy.finish();
+}
+
+/// Switches where it is asked to, else answers with its name.
+fn chat(name: &'static str) -> Backend {
+    Backend::raw(move |mut stream, _| {
+        let mut reader = support::reader(&stream);
+        while let Some(head) = reader.head() {
+            if head.to_ascii_lowercase().contains("upgrade: websocket") {
+                stream.write_all(&[SWITCH, name.as_bytes()].concat()).unwrap();
+                reader.rest();
+                return;
+            }
+            let length = name.len();
+            stream
+                .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{name}").as_bytes())
+                .unwrap();
+        }
+    })
+}
+
+#[test]
+fn tunnels_spread_evenly_and_keep_no_request_away() {
+    let backends = [chat("one"), chat("two")];
+    let mut proxy = Proxy::start(&backends.each_ref());
+    proxy.set_policy(Policy::PeakEwma);
+    proxy.set_members(&backends.each_ref().map(|backend| backend.address));
+    let mut tunnels: Vec<(Client, Vec<u8>)> = Vec::new();
+    for _ in 0..9 {
+        let mut client = Client::connect(proxy.address);
+        client.send(UPGRADE);
+        assert_eq!(client.head().status, 101);
+        let name = client.reader().exactly(3).unwrap();
+        tunnels.push((client, name));
+    }
+    let ones = tunnels.iter().filter(|(_, name)| name == b"one").count();
+    assert!((4..=5).contains(&ones), "{ones} of 9 tunnels");
+    // One Endpoint has a tunnel more than the other; a single connection has one request at a time.
+    let mut client = Client::connect(proxy.address);
+    let ones = (0..100).filter(|_| client.get("/").text() == "one").count();
+    assert!((20..=80).contains(&ones), "{ones} of 100 requests");
+    drop((tunnels, client));
     proxy.finish();
 }
