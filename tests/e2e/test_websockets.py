@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
@@ -81,14 +80,10 @@ def files() -> Iterator[None]:
 @pytest.fixture
 def pods() -> Iterator[list[int]]:
     """Ports of four Pods, in a process of their own."""
-    with ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
-        ports = [each.getsockname()[1] for each in held]
-    command = [sys.executable, "-m", "tests.e2e.harness.echo_server", *map(str, ports)]
+    command = [sys.executable, "-m", "tests.e2e.harness.echo_server", "4"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        yield ports
+        yield [int(port) for port in process.stdout.readline().split()]
         process.terminate()
         assert process.wait(timeout=20) == 0
 

@@ -1,12 +1,13 @@
-"""WebSocket Pods in a process of their own: `python -m tests.e2e.harness.echo_server PORT...`.
+"""WebSocket Pods in a process of their own: `python -m tests.e2e.harness.echo_server COUNT`.
 
-Each port is a Pod. It sends every message back as it came, and answers a plain GET with its port. SIGTERM ends it.
+Each of so many ports is a Pod; it names them in a line as soon as all listen. It sends every message back as it came, and answers a plain GET with its port. SIGTERM ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 
 from aiohttp import WSMsgType, web
@@ -27,20 +28,21 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     return echo
 
 
-async def serve(ports: list[int]) -> None:
-    """Serves until SIGTERM; says `ready` once every port listens."""
+async def serve(count: int) -> None:
+    """Serves until SIGTERM; prints the ports once every one listens."""
     application = web.Application()
     application.router.add_get("/{path:.*}", _answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    for port in ports:
-        await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    listening = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(count)]
+    for each in listening:
+        await web.SockSite(runner, each, backlog=1024).start()
     end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
-    print("ready", flush=True)
+    print(*[each.getsockname()[1] for each in listening], flush=True)
     await end.wait()
     await runner.cleanup()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve([int(word) for word in sys.argv[1:]]))
+    asyncio.run(serve(int(sys.argv[1])))
