@@ -75,21 +75,21 @@ PLANS = {"lint": LINT, "check": [*LINT, *UNIT], "test": [*LINT, *UNIT, *PROCESS,
 def run(step: Step) -> Outcome:
     started = time.monotonic()
     print(f"== {step.name}", flush=True)
-    process = subprocess.Popen(
+    outcome = Outcome()
+    with subprocess.Popen(
         step.command,
         cwd=ROOT,
         env=os.environ | step.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    outcome = Outcome()
-    for line in process.stdout:
-        sys.stdout.write(line)
-        sys.stdout.flush()
-        count(step.reads, line, outcome)
-    code = process.wait()
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            count(step.reads, line, outcome)
+    code = process.returncode
     if code != 0 and outcome.failed == 0:
         outcome.failed = 1
     print(
@@ -99,11 +99,13 @@ def run(step: Step) -> Outcome:
 
 
 def count(reads: str, line: str, outcome: Outcome) -> None:
+    """Adds up what a line of output says; what a runner was told to pass over was not run."""
     if reads == "cargo" and (
         found := re.match(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", line)
     ):
         outcome.passed += int(found[1])
         outcome.failed += int(found[2])
+        outcome.skipped += int(found[3])
     elif reads == "pytest" and re.search(r"\d+ (passed|failed|skipped|error).* in [\d.]+s", line):
         for number, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", line):
             name = {"passed": "passed", "skipped": "skipped"}.get(word, "failed")
