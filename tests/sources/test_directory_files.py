@@ -120,6 +120,34 @@ async def test_a_file_behind_a_link_out_of_the_directory_is_followed(root: Path,
         task.cancel()
 
 
+async def test_files_are_never_written(root: Path) -> None:
+    """Neither to fill in defaults or a status, nor where something is wrong with them."""
+    (root / "a.yaml").write_text(service("a"))
+    (root / "again.yaml").write_text(service("a", 81))
+    (root / "broken.yaml").write_text("kind: [")
+    route = (
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec: {colour: red}"
+    )
+    (root / "refused.yaml").write_text(route)
+
+    def folder() -> dict[str, tuple[bytes, int, int]]:
+        return {
+            path.name: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino)
+            for path in root.iterdir()
+        }
+
+    before, ports = folder(), Ports()
+    task = asyncio.create_task(DirectorySource(root).run(ports))
+    try:
+        await ports.become({"a": 80})
+        (root / "c.yaml").write_text(service("c"))
+        await ports.become({"a": 80, "c": 80})
+    finally:
+        task.cancel()
+    (root / "c.yaml").unlink()
+    assert folder() == before
+
+
 def test_a_directory_that_is_not_there_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="is not a directory") as caught:
         DirectorySource(tmp_path / "nowhere")

@@ -77,7 +77,8 @@ def _document(text: str, line: int) -> Iterator[Document]:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        at = line + mark.line if mark else first_line
+        # What is never closed is found to be missing at the document's end: its last line with anything in it.
+        at = line + min(mark.line, text.rstrip().count("\n")) if mark else first_line
         yield Document(at, error=error.problem or "cannot be read as YAML")
         return
     except (yaml.YAMLError, RecursionError, ValueError) as error:
