@@ -1,4 +1,8 @@
-"""The writer against an API with resource versions, and with other writers on it."""
+"""The writer against an API with resource versions, and with other writers on it.
+
+Time is virtual, and so is patience: what is awaited comes within turns of the event loop, and what must not happen
+has had as many turns and an hour to happen in.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from fairlead.base import SystemClock, VirtualClock
+from fairlead.base import VirtualClock
 from fairlead.resources import HTTPRoute, HTTPRouteStatus, Kind, ObjectMeta, ParentReference, Ref, StatusEntry
 from fairlead.snapshot import Key, Position
 from fairlead.snapshot import Kind as ResourceKind
@@ -25,6 +29,8 @@ from fairlead.translate import (
 
 OURS = "fairlead.dev/gateway-controller"
 ROUTE = Ref("default", "echo")
+TURNS = 200
+"""Of the event loop; a read and a write take about ten."""
 
 
 class Api:
@@ -43,9 +49,9 @@ class Api:
         self.version += 1
 
     async def read(self, kind: Kind, ref: Ref) -> Live:
+        self.reads += 1
         if self.gone:
             raise StatusGoneError("gone")
-        self.reads += 1
         live = Live("u", str(self.version), msgspec.Raw(msgspec.json.encode({"parents": self.parents})))
         await asyncio.sleep(0)
         self.between()
@@ -71,33 +77,50 @@ def status(generation: int = 1, *, parents: bool = True) -> RouteStatus:
     return RouteStatus(ref=ROUTE, uid="u", parents=own, key=Key(ResourceKind.ROUTE, "HTTPRoute/default/echo"))
 
 
+class Rig:
+    """A keeper and its running writer."""
+
+    def __init__(self, api: Api, *, may_write: bool = True) -> None:
+        self.clock = VirtualClock()
+        self.keeper = StatusKeeper(controller_name=OURS, clock=self.clock, epoch=1)
+        self.writer = StatusWriter(self.keeper, api, clock=self.clock, may_write=lambda: may_write)
+
+    def state(self, *statuses: RouteStatus | GatewayStatus | Forgotten) -> None:
+        self.keeper.update(statuses, Position(epoch=1, generation=1))
+        self.keeper.acked("proxy", Position(epoch=1, generation=1))
+        self.writer.wake()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(TURNS):
+            if condition():
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("it does not come about")
+
+    async def rest(self) -> None:
+        """Whatever would be done is done after this."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        self.clock.advance(3600)
+        self.writer.wake()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+
 @asynccontextmanager
-async def writing(api: Api, keeper: StatusKeeper, *, may_write: bool = True) -> AsyncIterator[StatusWriter]:
-    writer = StatusWriter(keeper, api, clock=SystemClock(), may_write=lambda: may_write)
-    task = asyncio.create_task(writer.run())
+async def writing(api: Api, *, may_write: bool = True) -> AsyncIterator[Rig]:
+    rig = Rig(api, may_write=may_write)
+    task = asyncio.create_task(rig.writer.run())
     try:
-        yield writer
+        yield rig
+        assert not task.done(), "the writer has ended"
     finally:
         task.cancel()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def state(keeper: StatusKeeper, *statuses: RouteStatus | GatewayStatus | Forgotten) -> None:
-    keeper.update(statuses, Position(epoch=1, generation=1))
-    keeper.acked("proxy", Position(epoch=1, generation=1))
-
-
-def keeper_of_now() -> StatusKeeper:
-    return StatusKeeper(controller_name=OURS, clock=SystemClock(), epoch=1)
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_second_controller_writes_between_our_read_and_our_write_and_both_survive() -> None:
-    api, keeper = Api(), keeper_of_now()
+    api = Api()
     other: dict[str, object] = {
         "controllerName": "other.example/c",
         "parentRef": {"name": "web"},
@@ -109,45 +132,43 @@ async def test_a_second_controller_writes_between_our_read_and_our_write_and_bot
             api.set([other])
 
     api.between = interfere
-    state(keeper, status())
-    async with writing(api, keeper):
-        await until(lambda: bool(api.mine()))
+    async with writing(api) as rig:
+        rig.state(status())
+        await rig.until(lambda: bool(api.mine()))
     assert other in api.parents
     assert len(api.parents) == 2
     assert (api.reads, api.writes) == (2, 1)
 
 
 async def test_the_same_statement_is_written_once() -> None:
-    api, keeper = Api(), keeper_of_now()
-    state(keeper, status())
-    async with writing(api, keeper) as writer:
-        await until(lambda: bool(api.mine()))
-        writer.rewrite_all()
-        await until(lambda: api.reads == 2)
-        state(keeper, status(generation=2))
-        writer.wake()
-        await until(lambda: api.writes == 2)
-    assert api.writes == 2
+    api = Api()
+    async with writing(api) as rig:
+        rig.state(status())
+        await rig.until(lambda: bool(api.mine()))
+        rig.writer.rewrite_all()
+        await rig.rest()
+        assert (api.reads, api.writes) == (2, 1)
+        rig.state(status(generation=2))
+        await rig.rest()
+    assert (api.reads, api.writes) == (3, 2)
 
 
 async def test_our_entry_goes_when_the_parent_goes() -> None:
-    api, keeper = Api(), keeper_of_now()
-    state(keeper, status())
-    async with writing(api, keeper) as writer:
-        await until(lambda: bool(api.mine()))
-        state(keeper, status(parents=False))
-        writer.wake()
-        await until(lambda: not api.parents)
+    api = Api()
+    async with writing(api) as rig:
+        rig.state(status())
+        await rig.until(lambda: bool(api.mine()))
+        rig.state(status(parents=False))
+        await rig.until(lambda: not api.parents)
 
 
 async def test_our_entry_goes_when_the_route_is_no_longer_ours() -> None:
-    api, keeper = Api(), keeper_of_now()
-    state(keeper, status())
-    async with writing(api, keeper) as writer:
-        await until(lambda: bool(api.mine()))
-        state(keeper, Forgotten(kind=Kind.HTTP_ROUTE, ref=ROUTE))
-        writer.wake()
-        await until(lambda: not api.parents)
+    api = Api()
+    async with writing(api) as rig:
+        rig.state(status())
+        await rig.until(lambda: bool(api.mine()))
+        rig.state(Forgotten(kind=Kind.HTTP_ROUTE, ref=ROUTE))
+        await rig.until(lambda: not api.parents)
 
 
 def live_route(*controllers: str) -> HTTPRoute:
@@ -157,47 +178,46 @@ def live_route(*controllers: str) -> HTTPRoute:
 
 
 async def test_a_route_of_others_is_not_even_read() -> None:
-    api, keeper = Api(), keeper_of_now()
-    keeper.seen(live_route("other.example/c"))
-    state(keeper, status(parents=False))
-    async with writing(api, keeper):
-        await asyncio.sleep(0.1)
-    assert (api.reads, api.writes) == (0, 0)
-    assert keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is None
+    api = Api()
+    async with writing(api) as rig:
+        rig.keeper.seen(live_route("other.example/c"))
+        rig.state(status(parents=False))
+        await rig.rest()
+        assert (api.reads, api.writes) == (0, 0)
+        assert rig.keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is None
 
 
 async def test_an_entry_that_an_earlier_run_left_behind_goes() -> None:
-    api, keeper = Api(), keeper_of_now()
+    api = Api()
     other: dict[str, object] = {
         "controllerName": "other.example/c",
         "parentRef": {"name": "web"},
         "conditions": [],
     }
     api.set([{"controllerName": OURS, "parentRef": {"name": "old"}, "conditions": []}, other])
-    keeper.seen(live_route(OURS, "other.example/c"))
-    state(keeper, status(parents=False))
-    async with writing(api, keeper):
-        await until(lambda: api.writes == 1)
+    async with writing(api) as rig:
+        rig.keeper.seen(live_route(OURS, "other.example/c"))
+        rig.state(status(parents=False))
+        await rig.until(lambda: api.writes == 1)
     assert api.parents == [other]
 
 
 async def test_without_the_lease_nothing_is_read_or_written() -> None:
-    api, keeper = Api(), keeper_of_now()
-    state(keeper, status())
-    async with writing(api, keeper, may_write=False):
-        await until(lambda: keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is not None)
-        await asyncio.sleep(0.05)
+    api = Api()
+    async with writing(api, may_write=False) as rig:
+        rig.state(status())
+        await rig.rest()
+        assert rig.keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is not None
     assert (api.reads, api.writes) == (0, 0)
 
 
 async def test_an_object_that_is_gone_is_no_error() -> None:
-    api, keeper = Api(), keeper_of_now()
+    api = Api()
     api.gone = True
-    state(keeper, status())
-    async with writing(api, keeper):
-        await until(lambda: keeper.status_of(Kind.HTTP_ROUTE, ROUTE) is not None)
-        await asyncio.sleep(0.05)
-    assert api.writes == 0
+    async with writing(api) as rig:
+        rig.state(status())
+        await rig.rest()
+        assert (api.reads, api.writes) == (1, 0), "asked for once"
 
 
 class GatewayApi(Api):
@@ -228,24 +248,18 @@ def gateway_status(attached_routes: int) -> GatewayStatus:
 
 
 async def test_what_changes_during_a_write_of_a_gateway_waits_for_the_interval_too() -> None:
-    clock, api = VirtualClock(), GatewayApi()
-    keeper = StatusKeeper(controller_name=OURS, clock=clock, epoch=1)
-    writer = StatusWriter(keeper, api, clock=clock, may_write=lambda: True)
-    task = asyncio.create_task(writer.run())
-    try:
-        state(keeper, gateway_status(1))
-        writer.wake()
-        await until(lambda: api.started == 1)
-        state(keeper, gateway_status(2))
-        writer.wake()
+    api = GatewayApi()
+    async with writing(api) as rig:
+        rig.state(gateway_status(1))
+        await rig.until(lambda: api.started == 1)
+        rig.state(gateway_status(2))
         await asyncio.sleep(0)
         api.release.set()
-        await until(lambda: api.writes == 1)
+        await rig.until(lambda: api.writes == 1)
         for _ in range(20):
-            writer.wake()
+            rig.writer.wake()
             await asyncio.sleep(0)
         assert api.started == 1
-        clock.advance(1.0)
-        await until(lambda: api.writes == 2)
-    finally:
-        task.cancel()
+        rig.clock.advance(1.0)
+        rig.writer.wake()
+        await rig.until(lambda: api.writes == 2)
