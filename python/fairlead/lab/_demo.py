@@ -10,13 +10,14 @@ from pathlib import Path
 
 from fairlead import api
 from fairlead.lab._deployment import Deployment
-from fairlead.lab._instance import DemoInstance
-from fairlead.lab._load import Load
+from fairlead.lab._instance import DemoInstance, DemoStartError
+from fairlead.lab._load import Load, Tally
 from fairlead.lab._manifests import GATEWAY_PORT, HOST, SERVICE, write_manifests
 from fairlead.lab._scenes import REPLICAS, SCENES, Scene
 from fairlead.lab._table import Screen, endpoint_lines, hints, tally_line
 
 RATE = 200.0
+FIRST_ANSWER_S = 15.0
 _DRAW_S = 0.5
 
 
@@ -48,7 +49,7 @@ class Demo:
         tries = hints(address, GATEWAY_PORT, HOST, home)
         if not self._live:
             print("\n".join(tries))  # noqa: T201 - the demo speaks to people
-        await self._first_answer(address)
+        await self._first_answer(instance, address)
         drawing = asyncio.create_task(self._draw(instance, load, tries), name="table")
         loading = asyncio.create_task(load.run(len(self._scenes) * self._seconds + 0.5), name="load")
         try:
@@ -70,14 +71,22 @@ class Demo:
         print("\n".join(report))  # noqa: T201 - the demo speaks to people
         return 1 if tally.lost or not tally.answered else 0
 
-    async def _first_answer(self, address: str) -> None:
+    async def _first_answer(self, instance: DemoInstance, address: str) -> None:
         # Programmed says that the configuration is adopted; the endpoints may still be on their way.
-        for _ in range(200):
-            probe = Load(address, GATEWAY_PORT, host=HOST, rate=100.0, connections=1)
-            await probe.run(0.01)
-            if probe.tally.answered:
-                return
-            await asyncio.sleep(0.05)
+        tally = Tally()
+        try:
+            async with asyncio.timeout(FIRST_ANSWER_S):
+                while not tally.answered:
+                    probe = Load(address, GATEWAY_PORT, host=HOST, rate=100.0, connections=1)
+                    await probe.run(0.01)
+                    tally = probe.tally
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            seen = ", ".join([*tally.lost, *tally.errors]) or "nothing"
+            raise DemoStartError(
+                f"the gateway at {address}:{GATEWAY_PORT} does not lead to the Pods: {seen}",
+                hint=instance.last_words(),
+            ) from None
 
     def _say(self, text: str) -> None:
         self._said.append(text)

@@ -69,7 +69,7 @@ class DemoInstance:
                             return one.status.addresses[0].value
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise DemoStartError("the Gateway was not programmed in time", hint=f"see {self.log}") from None
+            raise DemoStartError("the Gateway was not programmed in time", hint=self.last_words()) from None
 
     async def list(self, kind: type[api.ItemT], collection: api.Collection) -> tuple[api.ItemT, ...]:
         """The items of a collection; none while the instance does not answer."""
@@ -96,6 +96,11 @@ class DemoInstance:
         except TimeoutError:
             self._process.kill()
 
+    def last_words(self) -> str:
+        """The last line of its log, which goes with the demo's folder."""
+        said = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return f"its last words: {said[-1]}" if said else "it has said nothing"
+
     def _check(self) -> None:
         if self._process is None or self._process.returncode is not None:
-            raise DemoStartError("the instance ended before it was ready", hint=f"see {self.log}")
+            raise DemoStartError("the instance ended before it was ready", hint=self.last_words())

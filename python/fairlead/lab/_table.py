@@ -1,6 +1,7 @@
 """What the demo shows: a live table on a terminal, a summary elsewhere."""
 
 import sys
+from shlex import quote
 
 from fairlead import api
 from fairlead.lab._load import Tally
@@ -55,7 +56,7 @@ def hints(address: str, port: int, host: str, runtime_dir: str) -> list[str]:
     return [
         "Try it from another terminal:",
         f"  curl -H 'Host: {host}' http://{address}:{port}/",
-        f"  XDG_RUNTIME_DIR={runtime_dir} {sys.executable} -m fairlead get endpoints -w",
+        f"  XDG_RUNTIME_DIR={quote(runtime_dir)} {quote(sys.executable)} -m fairlead get endpoints -w",
     ]
 
 
