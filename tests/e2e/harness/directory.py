@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.e2e.harness.waiting import eventually
@@ -19,16 +20,26 @@ _IN_FLIGHT = re.compile(r"^(fairlead_(?:down|up)stream_\w+_in_flight)(?:\{.*\})?
 
 
 class Directory:
-    """One instance; everything of it lives in `folder`."""
+    """One instance, started with these further arguments and variables; everything of it lives in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "fairlead"),
+    ) -> None:
         self._folder = folder
+        self._program = program
+        self._arguments = arguments
         self._manifests = folder / "manifests"
         self._manifests.mkdir()
         self._log = folder / "log"
         self._environment = os.environ | {
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "XDG_STATE_HOME": str(folder / "state"),
+            **(environment or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -44,26 +55,31 @@ class Directory:
 
     def start(self) -> None:
         """Starts the processes and waits until the proxy is ready."""
+        command = [*self._program, "run", str(self._manifests), "--drain-grace=0"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fairlead", "run", str(self._manifests), "--drain-grace=0"],
+                [*command, *self._arguments],
                 env=self._environment,
                 stdout=log,
                 stderr=log,
             )
         eventually("the proxy is ready", self._is_ready)
 
+    def fairlead(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command that finds this instance."""
+        return subprocess.run(
+            [*self._program, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def address(self, gateway: str) -> str:
         """The Gateway's address, once it is programmed."""
 
         def look() -> str:
-            done = subprocess.run(
-                [sys.executable, "-m", "fairlead", "get", "gateways", gateway, "-o", "json"],
-                env=self._environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = self.fairlead("get", "gateways", gateway, "-o", "json")
             if done.returncode:
                 return ""
             status = json.loads(done.stdout).get("status", {})
