@@ -4,8 +4,8 @@
 //! ([`Rng`]) are arguments, so every behaviour can be simulated in virtual time.
 //!
 //! Laws
-//! 1. [`EndpointLoad`] is the one record of an Endpoint's load and health. All workers and all Backends
-//!    that use the Endpoint share it; it holds atomics only and is never locked.
+//! 1. [`EndpointLoad`] is the Ledger's record: the one of an Endpoint's load and health. All workers and all
+//!    Backends that use the Endpoint share it; it holds atomics only and is never locked.
 //! 2. A [`Balancer`] belongs to one worker and one Backend. It keeps nothing about an Endpoint that the
 //!    record could hold, so its update loses no average and no counter; its own phase survives updates.
 //! 3. Weight acts on how often an Endpoint is drawn, never on what it seems to cost: dividing cost by weight

@@ -72,8 +72,12 @@ fn views(specs: &[ViewSpec], loads: &[Arc<EndpointLoad>]) -> Arc<[EndpointView]>
 fn end(guard: &InFlight, now: Micros, outcome: u8, rtt: Micros) {
     let load = guard.load();
     match outcome {
-        0 => load.dial_failed(now),
-        1 => load.suspected(now),
+        0 => {
+            load.dial_failed(now);
+        }
+        1 => {
+            load.suspected(now);
+        }
         2 => load.failed(now, 0, Failure::Reset),
         3 => load.responded(now, 0, rtt, 500),
         _ => {

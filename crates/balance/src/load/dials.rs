@@ -51,12 +51,13 @@ impl Dials {
             && self.0.compare_exchange(word, until(word >> TIME_BITS, now), Relaxed, Relaxed).is_ok()
     }
 
-    pub(super) fn failed(&self, now: Micros) {
+    /// Whether this failure is the one that lets the Endpoint be passed over.
+    pub(super) fn failed(&self, now: Micros) -> bool {
         let mut word = self.0.load(Relaxed);
         loop {
             let failures = (word >> TIME_BITS).saturating_add(1).min(FAILURES_MAX);
             match self.0.compare_exchange_weak(word, until(failures, now), Relaxed, Relaxed) {
-                Ok(_) => return,
+                Ok(_) => return word >> TIME_BITS == TRIP - 1,
                 Err(other) => word = other,
             }
         }
@@ -116,6 +117,17 @@ mod tests {
         assert_eq!(dials.judge(at(10_099)), Dialable::PassedOver);
         assert!(dials.claim(at(10_100)));
         assert_eq!(dials.judge(at(15_100)), Dialable::Probe, "the probe was never heard of again");
+    }
+
+    #[test]
+    fn one_failure_tells_that_it_is_passed_over_from_now_on() {
+        let dials = Dials::default();
+        let failed = |ms| dials.failed(at(ms));
+        assert_eq!([failed(0), failed(1), failed(2)], [false, true, false]);
+        assert!(dials.claim(at(6_000)));
+        assert!(!failed(6_100), "a probe that fails: it was passed over all the time");
+        dials.succeeded();
+        assert_eq!([failed(7_000), failed(7_001)], [false, true], "again");
     }
 
     #[test]

@@ -138,10 +138,11 @@ impl EndpointLoad {
     }
 
     /// A dial failed: refused, unreachable or timed out. The second in a row lets the Endpoint be passed
-    /// over for 5 s. Report a dial once: not again after [`suspected`](Self::suspected) for it.
-    pub fn dial_failed(&self, now: Micros) {
-        self.dials.failed(now);
+    /// over for 5 s; true for the one that does. Report a dial once: not again after
+    /// [`suspected`](Self::suspected) for it.
+    pub fn dial_failed(&self, now: Micros) -> bool {
         self.failures.dial_failed(now);
+        self.dials.failed(now)
     }
 
     /// A dial succeeded: the Endpoint is neither passed over nor suspect any more, and the penalty for failed
@@ -156,10 +157,10 @@ impl EndpointLoad {
 
     /// The Endpoint may have died silently: a dial was hedged, or a connection ended by EHOSTUNREACH or the TCP
     /// user timeout. Counts as a failed dial at once, and until a dial succeeds its idle connections
-    /// must not be used.
-    pub fn suspected(&self, now: Micros) {
+    /// must not be used. True as for [`dial_failed`](Self::dial_failed).
+    pub fn suspected(&self, now: Micros) -> bool {
         self.suspect.store(true, Relaxed);
-        self.dial_failed(now);
+        self.dial_failed(now)
     }
 
     /// Whether idle connections must be passed over.

@@ -249,3 +249,44 @@ fn death(error: &std::io::Error) -> Death {
         _ => Death::Reset,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel says, what it means at the end of a dial, and under a request.
+    const VERDICTS: [(Errno, DialError, Death); 17] = [
+        (Errno::CONNREFUSED, DialError::Refused, Death::Reset),
+        (Errno::CONNRESET, DialError::Refused, Death::Reset),
+        (Errno::CONNABORTED, DialError::Refused, Death::Reset),
+        (Errno::TIMEDOUT, DialError::TimedOut, Death::Silent),
+        (Errno::HOSTUNREACH, DialError::Unreachable, Death::Silent),
+        (Errno::NETUNREACH, DialError::Unreachable, Death::Silent),
+        (Errno::NETDOWN, DialError::Unreachable, Death::Silent),
+        (Errno::PIPE, DialError::Local, Death::Closed),
+        (Errno::NOTCONN, DialError::Local, Death::Closed),
+        (Errno::MFILE, DialError::Local, Death::Reset),
+        (Errno::NFILE, DialError::Local, Death::Reset),
+        (Errno::NOBUFS, DialError::Local, Death::Reset),
+        (Errno::NOMEM, DialError::Local, Death::Reset),
+        (Errno::ADDRNOTAVAIL, DialError::Local, Death::Reset),
+        (Errno::ADDRINUSE, DialError::Local, Death::Reset),
+        (Errno::PERM, DialError::Local, Death::Reset),
+        (Errno::ACCESS, DialError::Local, Death::Reset),
+    ];
+
+    #[test]
+    fn what_a_dials_error_says_of_the_endpoint() {
+        for (errno, expected, _) in VERDICTS {
+            assert_eq!(dial_error(&errno.into()), expected, "{errno}");
+        }
+    }
+
+    #[test]
+    fn how_a_connection_died() {
+        for (errno, _, expected) in VERDICTS {
+            assert_eq!(death(&errno.into()), expected, "{errno}");
+        }
+        assert_eq!(death(&ErrorKind::UnexpectedEof.into()), Death::Closed);
+    }
+}

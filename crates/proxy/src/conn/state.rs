@@ -19,7 +19,7 @@ use super::record::Account;
 use super::socket::Socket;
 use super::tunnel::Tunnel;
 use crate::exchange::{AttemptId, Exchange, MAX_ATTEMPTS};
-use crate::shared::EndpointState;
+use crate::shared::{BackendSlot, EndpointState};
 use crate::timer::{Alarm, NEVER};
 use crate::worker::slab::Key;
 
@@ -59,7 +59,7 @@ pub(crate) struct Up {
     pub(crate) role: Role,
     /// When its dial is given up.
     pub(crate) dial_until: Micros,
-    /// The ledger knows that its dial failed.
+    /// The Ledger knows that its dial failed.
     pub(crate) counted: bool,
     /// It has the long user timeout of a body in the course of being sent, or of a tunnel.
     pub(crate) patient: bool,
@@ -81,8 +81,8 @@ pub(crate) enum Role {
     Dialing(Key, AttemptId),
     /// Carries an attempt.
     Busy(Key, AttemptId),
-    /// A dial that nobody waits for any more; it goes into the pool.
-    Spare,
+    /// A dial that nobody waits for any more, and the Backend that it was for; it goes into the pool.
+    Spare(Option<BackendSlot>),
     /// In the pool.
     Idle,
     /// Out of the pool, to be closed when its alarm rings.

@@ -23,7 +23,7 @@ use super::held::{Body, Content, Saved, Version};
 use super::registry::{Counts, Registry};
 use super::slots::Numbers;
 use super::transaction::Delta;
-use crate::shared::{BackendSlot, BackendState, EndpointSlot, EndpointState};
+use crate::shared::{BackendSlot, BackendState, Ejections, EndpointSlot, EndpointState};
 
 /// One endpoint of one Backend.
 #[derive(Debug)]
@@ -102,6 +102,7 @@ struct Entry {
     endpoints: Option<HeldEndpoints>,
     references: u32,
     overflows: Arc<AtomicU64>,
+    ejections: Arc<Ejections>,
 }
 
 /// What a transaction changed.
@@ -286,7 +287,7 @@ impl Backends {
     }
 
     fn entry(&mut self, name: &Arc<str>) -> &mut Entry {
-        let numbers = &mut self.numbers;
+        let (numbers, workers) = (&mut self.numbers, self.workers);
         self.by_name.entry(Arc::clone(name)).or_insert_with(|| {
             let (slot, incarnation) = numbers.take();
             Entry {
@@ -297,6 +298,7 @@ impl Backends {
                 endpoints: None,
                 references: 0,
                 overflows: Arc::default(),
+                ejections: Arc::new(Ejections::new(workers)),
             }
         })
     }
@@ -343,6 +345,7 @@ fn state(name: &Arc<str>, entry: &mut Entry, workers: usize) -> Option<Arc<Backe
         max_connections_per_endpoint: backend.policy.max_connections_per_endpoint.and_then(NonZeroU32::new),
         retry_attempts: backend.policy.retry_attempts,
         overflows: Arc::clone(&entry.overflows),
+        ejections: Arc::clone(&entry.ejections),
         endpoints,
         views,
         parts,

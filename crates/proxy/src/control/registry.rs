@@ -1,4 +1,4 @@
-//! Endpoint identities and their one state each.
+//! The Ledger as a whole: Endpoint identities and their one state each.
 //!
 //! Laws:
 //! 1. The same identity and address is one [`EndpointState`], however many Backends use it. Its counters, averages
@@ -167,6 +167,20 @@ mod tests {
         let again = acquire(&mut registry, "a");
         assert!(registry.settle().is_empty());
         assert!(Arc::ptr_eq(&state, &again));
+    }
+
+    /// "Active health checks keep removed hosts" (Contour 603), and what was held against them.
+    #[test]
+    fn health_keeps_no_removed_endpoint_and_its_successor_starts_anew() {
+        let mut registry = Registry::new(1);
+        let old = acquire(&mut registry, "a");
+        old.load.suspected(Micros(2));
+        old.load.suspected(Micros(2));
+        registry.release(&old);
+        assert_eq!(registry.settle(), [old.slot]);
+        let new = acquire(&mut registry, "a");
+        assert!(!Arc::ptr_eq(&old, &new) && old.slot != new.slot);
+        assert!(old.is_suspect(Micros(3)) && !new.is_suspect(Micros(3)));
     }
 
     #[test]

@@ -53,8 +53,9 @@ fn update(generation: u64) -> ToProxy<'static> {
     ToProxy::Update(Update::at(Position { epoch: 1, generation }))
 }
 
+/// "Worker-level lag" (ingress-nginx 3335): what is acknowledged is with every worker.
 #[test]
-fn a_worker_that_hangs_delays_acks_and_nothing_else() {
+fn worker_level_lag_delays_acks_and_nothing_else() {
     let path = std::env::temp_dir().join(format!("fairlead-slow-worker-{}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).unwrap();

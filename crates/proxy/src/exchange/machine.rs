@@ -15,7 +15,7 @@ struct Dial {
     peer: Peer,
     hedge_at: Micros,
     give_up_at: Micros,
-    /// Already told to the ledger as failed.
+    /// Already told to the Ledger as failed.
     counted: bool,
 }
 

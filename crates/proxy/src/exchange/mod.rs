@@ -167,7 +167,7 @@ pub(crate) trait Driver {
     fn ask_for_room(&mut self, exclude: &[Peer], until: Micros) -> bool;
     /// Counts a request that no Endpoint had room for.
     fn count_overflow(&mut self);
-    /// Tells the ledger of a failure.
+    /// Tells the Ledger of a failure.
     fn report(&mut self, id: AttemptId, peer: Peer, report: Report);
     /// The attempt has ended or is not needed: an open dial finishes into the pool, anything else is closed. Every
     /// attempt ends so, but for the one that [`Event::Finished`] leaves to the shell.

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::gauge_seconds;
 use super::text::{Page, Type};
-use crate::shared::{BackendState, EndpointState, EndpointWord, Root, Shared};
+use crate::shared::{BackendState, Ejection, EndpointState, EndpointWord, Root, Shared};
 
 /// Every fourth bucket of the record is a bound here: 16 of 64 are enough for a graph.
 const BUCKET_STEP: usize = 4;
@@ -61,6 +61,7 @@ pub(super) fn write(page: &mut Page, shared: &Shared, root: &Root, now: Micros) 
             page.int(name_of, &labels, count);
         }
     }
+    ejections(page, root);
     let retired = shared.control.endpoints_retired.get();
     page.one(
         "fairlead_upstream_endpoints_retired",
@@ -78,6 +79,24 @@ pub(super) fn write(page: &mut Page, shared: &Shared, root: &Root, now: Micros) 
     page.one("fairlead_upstream_endpoint_metrics_enabled", Type::Gauge, help, u64::from(enabled));
     if enabled {
         per_endpoint(page, &all, now);
+    }
+}
+
+fn ejections(page: &mut Page, root: &Root) {
+    let name_of = "fairlead_upstream_ejections_total";
+    page.family(name_of, Type::Counter, "Endpoints passed over from then on, by the failure that did it.");
+    for (_, backend) in root.backends.iter() {
+        for ejection in Ejection::ALL {
+            let labels = [
+                ("backend_namespace", &*backend.namespace),
+                ("backend", &*backend.name),
+                ("reason", ejection.as_str()),
+            ];
+            let count = backend.ejections.count(ejection);
+            if count > 0 {
+                page.int(name_of, &labels, count);
+            }
+        }
     }
 }
 

@@ -1,4 +1,7 @@
 //! One Endpoint as all threads see it.
+//!
+//! The Ledger in code: [`EndpointLoad`] is its record of one Endpoint's health and load, [`EndpointState`] the record with
+//! the identity that it belongs to, and `control::registry::Registry` all of them, which decides how long each lives.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -11,6 +11,7 @@
 
 mod admission;
 mod control_stats;
+mod ejections;
 mod endpoint;
 mod process;
 mod root;
@@ -20,6 +21,7 @@ mod worker_cell;
 
 pub use admission::{Admission, BindConnections};
 pub use control_stats::ControlStats;
+pub use ejections::{Ejection, Ejections};
 pub use endpoint::{EndpointSlot, EndpointState, EndpointWord, LastFailure};
 pub use process::{Clock, Phase, Shared};
 pub use root::{

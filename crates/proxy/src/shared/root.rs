@@ -10,6 +10,7 @@ use fairlead_route::Table;
 use fairlead_snapshot::{Position, TargetError};
 use rustc_hash::FxHashMap;
 
+use super::ejections::Ejections;
 use super::endpoint::{EndpointSlot, EndpointState};
 use super::slots::Slots;
 use super::stats::{Gauge, Histogram};
@@ -136,6 +137,8 @@ pub struct BackendState {
     pub retry_attempts: u8,
     /// Requests that no Endpoint had room for; shared with the state's earlier and later versions.
     pub overflows: Arc<AtomicU64>,
+    /// Endpoints that its requests found out about; shared like `overflows`.
+    pub ejections: Arc<Ejections>,
     /// The members, sorted by id.
     pub endpoints: Arc<[Arc<EndpointState>]>,
     /// What pickers read of each member, by the same index.

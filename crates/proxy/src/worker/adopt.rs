@@ -4,8 +4,9 @@
 //! 1. It happens between turns' batches: a request sees one root from its head to its last pick, but for the Endpoints,
 //!    where the latest word counts.
 //! 2. Only what changed is touched. A balancer is updated in place, so that counters, averages and phase survive.
-//! 3. An Endpoint that is gone, or takes no new requests, leaves the pools at once; its idle connections are closed
-//!    spread over up to a second, so that neither side sees a burst.
+//! 3. An Endpoint that is gone, or takes no new requests (because it terminates, say), leaves the pools at once, so
+//!    that no request meets its idle connections. They are closed spread over up to a second: neither side sees a
+//!    burst, and a Backend of many Endpoints that goes holds up no turn. One that does not live is closed at once.
 //! 4. The adoption is announced after the root before was dropped.
 
 use std::cell::Cell;
@@ -203,5 +204,36 @@ impl Worker {
         for slot in gone {
             self.leave(slot);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::parked::parked;
+
+    #[test]
+    fn idle_connections_leave_the_pool_at_once_and_are_closed_over_a_second() {
+        let (mut worker, endpoint, _streams) = parked(16);
+        let start = worker.now;
+        worker.leave(endpoint.slot);
+        assert_eq!((worker.pools.len(), endpoint.load.connections()), (0, 16));
+        let mut left_after = |millis: u64| {
+            worker.now = start + Micros::from_millis(millis);
+            worker.ring();
+            endpoint.load.connections()
+        };
+        // By chance all 16 fall into the first or the last quarter once in two billion times.
+        let left: Vec<u32> = [250, 500, 750, 1_020].into_iter().map(&mut left_after).collect();
+        assert!(left.is_sorted_by(|earlier, later| earlier >= later), "{left:?}");
+        assert!(left[0] > 0 && left[2] < 16 && left[3] == 0, "not in a burst, and over by then: {left:?}");
+    }
+
+    #[test]
+    fn those_of_an_endpoint_that_does_not_live_are_closed_at_once() {
+        let (mut worker, endpoint, _streams) = parked(3);
+        endpoint.load.suspected(worker.now);
+        worker.leave(endpoint.slot);
+        assert_eq!((worker.pools.len(), endpoint.load.connections()), (0, 0));
     }
 }

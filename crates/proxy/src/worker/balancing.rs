@@ -131,7 +131,7 @@ mod tests {
     use fairlead_balance::{EndpointLoad, Policy, SplitMix64, parts};
 
     use super::*;
-    use crate::shared::BackendSlot;
+    use crate::shared::{BackendSlot, Ejections};
 
     const FIRST: Asking = Asking { work: Work::Request, again: false };
     const NOW: Micros = Micros(1_000_000);
@@ -155,6 +155,7 @@ mod tests {
             max_connections_per_endpoint: None,
             retry_attempts: 1,
             overflows: Arc::default(),
+            ejections: Arc::new(Ejections::new(WORKERS)),
             endpoints: Arc::from([]),
             parts: parts(&views, &identities, WORKERS),
             views: views.into(),

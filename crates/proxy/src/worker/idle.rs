@@ -79,50 +79,16 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::net::{Shutdown, TcpStream};
     use std::sync::Arc;
 
-    use fairlead_balance::{EndpointLoad, Permit};
-    use fairlead_snapshot::Endpoint;
-
     use super::*;
-    use crate::config::ProxyConfig;
-    use crate::shared::{EndpointSlot, Shared};
-
-    fn endpoint(listener: &TcpListener) -> Arc<EndpointState> {
-        let address = listener.local_addr().unwrap();
-        let endpoint = Endpoint {
-            address: address.ip().to_string().into(),
-            drain_deadline_s: None,
-            id: "uid|127.0.0.1|1|TCP".into(),
-            node: None,
-            pod: None,
-            port: address.port(),
-            ready: true,
-            serving: true,
-            subsets: Vec::new(),
-            terminating: false,
-            weight: 1,
-            zone: None,
-        };
-        let slot = EndpointSlot { index: 0, generation: 1 };
-        Arc::new(EndpointState::new(slot, &endpoint, address, Arc::new(EndpointLoad::new(Micros(1), 1))))
-    }
+    use crate::worker::parked::parked;
 
     /// A worker in the turn in which it has parked its only connection, and the Endpoint's end of that.
     fn just_parked() -> (Worker, Arc<EndpointState>, TcpStream) {
-        let config = ProxyConfig { workers: Some(1), access_log: false, ..ProxyConfig::default() };
-        let mut worker = Worker::new(Shared::new(config), 0).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = endpoint(&listener);
-        let permit = Permit::take(&endpoint, None).unwrap();
-        worker.begin_dial(permit, Role::Spare, None).unwrap();
-        let mut events = mio::Events::with_capacity(8);
-        while worker.pools.len() == 0 {
-            worker.turn(&mut events).unwrap();
-        }
-        let (stream, _) = listener.accept().unwrap();
-        (worker, endpoint, stream)
+        let (worker, endpoint, mut streams) = parked(1);
+        (worker, endpoint, streams.remove(0))
     }
 
     fn refused(worker: &Worker) -> Vec<(&'static str, u64)> {

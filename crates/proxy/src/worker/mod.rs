@@ -18,6 +18,8 @@ mod balancing;
 mod begin;
 mod idle;
 mod panic;
+#[cfg(test)]
+mod parked;
 mod room;
 pub(crate) mod slab;
 mod stop;

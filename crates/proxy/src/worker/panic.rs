@@ -23,7 +23,7 @@ impl Worker {
         let client = match self.conns.get(key) {
             Some(Conn::Up(up)) => match up.role {
                 Role::Busy(owner, _) | Role::Dialing(owner, _) => owner,
-                Role::Spare | Role::Idle | Role::Leaving => key,
+                Role::Spare(_) | Role::Idle | Role::Leaving => key,
             },
             _ => key,
         };

@@ -4,7 +4,7 @@
 //! 1. An attempt holds its Endpoint's in-flight guard from the pick to its end, whichever way it ends.
 //! 2. A dial that nobody waits for any more finishes into the pool or fails by itself.
 //! 3. A connection holds its Endpoint's permit for life; what happens at the limit is in [`mod@super::room`].
-//! 4. Whether a dial succeeded is told to the ledger for every dial; that it failed, once.
+//! 4. Whether a dial succeeded is told to the Ledger for every dial; that it failed, once.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::slab::Key;
 use crate::conn::socket::{Socket, dial};
 use crate::conn::state::{Attempt, Conn, Flow, Role, Up};
 use crate::exchange::{AttemptId, Death, DialError, Driver, Event, Opened, Peer, Report, Retry, Want};
-use crate::shared::EndpointState;
+use crate::shared::{BackendSlot, BackendState, Ejection, EndpointState};
 use crate::timer::{Alarm, NEVER};
 
 /// A request that must not be repeated takes a pooled connection only if it was idle for less.
@@ -72,14 +72,18 @@ impl Driver for Hands<'_> {
                 if let Some(up) = self.worker.up(conn) {
                     up.counted = true;
                 }
-                self.worker.note_dial_failure(&endpoint, error);
+                let backend = self.flow.account.backend.as_deref();
+                self.worker.note_dial_failure(&endpoint, error, backend);
             }
             Report::Died(death) => {
                 let failure =
                     if death == Death::Protocol { LoadFailure::Malformed } else { LoadFailure::Reset };
                 endpoint.load.failed(now, worker, failure);
-                if death == Death::Silent {
-                    endpoint.load.suspected(now);
+                if death == Death::Silent
+                    && endpoint.load.suspected(now)
+                    && let Some(backend) = &self.flow.account.backend
+                {
+                    backend.ejections.add(worker, Ejection::Silent);
                 }
                 endpoint.last_failure.note(now, if death == Death::Protocol { "UPE" } else { "UC" });
             }
@@ -96,9 +100,10 @@ impl Driver for Hands<'_> {
             return;
         };
         let now = self.worker.now;
+        let backend = self.flow.account.backend.as_ref().map(|backend| backend.slot);
         match self.worker.up(attempt.conn) {
             Some(up) if matches!(up.role, Role::Dialing(..)) && now < up.dial_until => {
-                up.role = Role::Spare;
+                up.role = Role::Spare(backend);
                 let until = up.dial_until;
                 self.worker.alarm(attempt.conn, until);
             }
@@ -161,9 +166,7 @@ impl Hands<'_> {
             }
             Err(error) => {
                 // The machine reports it by the Endpoint's slot; there is no connection to look it up by.
-                if error != DialError::Local {
-                    worker.note_dial_failure(&endpoint, error);
-                }
+                worker.note_dial_failure(&endpoint, error, Some(backend));
                 Opened::Refused(peer, error)
             }
         })
@@ -171,13 +174,25 @@ impl Hands<'_> {
 }
 
 impl Worker {
-    fn note_dial_failure(&mut self, endpoint: &EndpointState, error: DialError) {
-        match error {
-            DialError::Refused => endpoint.load.dial_failed(self.now),
-            DialError::TimedOut | DialError::Unreachable => endpoint.load.suspected(self.now),
+    /// Tells the Ledger; `backend` is whom the dial was for.
+    fn note_dial_failure(&self, endpoint: &EndpointState, error: DialError, backend: Option<&BackendState>) {
+        let (passed_over, ejection) = match error {
+            DialError::Refused => (endpoint.load.dial_failed(self.now), Ejection::Refused),
+            DialError::TimedOut => (endpoint.load.suspected(self.now), Ejection::TimedOut),
+            DialError::Unreachable => (endpoint.load.suspected(self.now), Ejection::Unreachable),
             DialError::Local => return,
-        }
+        };
         endpoint.note_dial_failure(self.now);
+        if passed_over && let Some(backend) = backend {
+            backend.ejections.add(self.index, ejection);
+        }
+    }
+
+    /// The same of a dial that nobody waits for any more. Its Backend is known by its place: one that takes the place
+    /// within the second that a dial may last would count for it.
+    fn note_spare_failure(&self, endpoint: &EndpointState, error: DialError, backend: Option<BackendSlot>) {
+        let backend = backend.and_then(|slot| self.root.backends.get(slot.0));
+        self.note_dial_failure(endpoint, error, backend.map(Arc::as_ref));
     }
 
     pub(super) fn begin_dial(
@@ -230,7 +245,7 @@ impl Worker {
                     self.close_up(key);
                 }
             }
-            Role::Dialing(..) | Role::Spare => self.on_dial(key),
+            Role::Dialing(..) | Role::Spare(_) => self.on_dial(key),
         }
     }
 
@@ -257,9 +272,9 @@ impl Worker {
                 self.close_up(key);
             }
             (_, Ok(())) => self.park(key),
-            (_, Err(error)) => {
-                if !counted {
-                    self.note_dial_failure(&endpoint, error);
+            (role, Err(error)) => {
+                if let (Role::Spare(backend), false) = (role, counted) {
+                    self.note_spare_failure(&endpoint, error, backend);
                 }
                 self.close_up(key);
             }
@@ -270,9 +285,9 @@ impl Worker {
     pub(super) fn on_upstream_deadline(&mut self, key: Key) {
         let Some(up) = self.up(key) else { return };
         let busy = matches!(up.role, Role::Busy(..) | Role::Dialing(..));
-        if up.role == Role::Spare && !up.counted {
+        if let (Role::Spare(backend), false) = (up.role, up.counted) {
             let endpoint = Arc::clone(&up.endpoint);
-            self.note_dial_failure(&endpoint, DialError::TimedOut);
+            self.note_spare_failure(&endpoint, DialError::TimedOut, backend);
         }
         if !busy {
             self.close_up(key);

@@ -1,4 +1,4 @@
-//! What is remembered of requests: counters, the ledger, the access log.
+//! What is remembered of requests: counters, the Ledger, the access log.
 
 use std::io::Write;
 

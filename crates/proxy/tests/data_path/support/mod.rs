@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 pub(crate) use backend::{Backend, Reader, answer, text};
 pub(crate) use client::{Client, Response};
-pub(crate) use world::{Proxy, config};
+pub(crate) use world::{Proxy, Standing, config};
 
 /// The longest that any wait may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,5 +1,6 @@
 //! A running proxy, and the configuration that it is given.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use std::thread::JoinHandle;
 use fairlead_balance::{EndpointLoad, EndpointView, Policy};
 use fairlead_proxy::ProxyConfig;
 use fairlead_proxy::internals::{
-    ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, EndpointSlot, EndpointState,
-    ListenSocket, Phase, ReasonCounters, Root, RouteLabels, RouteStats, RuleAction, RuleTarget, Shared,
-    Slots, WorkerMessage, WorkerStats,
+    ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, Ejections, EndpointSlot,
+    EndpointState, ListenSocket, Phase, ReasonCounters, Root, RouteLabels, RouteStats, RuleAction,
+    RuleTarget, Shared, Slots, WorkerMessage, WorkerStats,
 };
 use fairlead_route::{Attachment, Editor, ListenerSpec, MatchSpec, PathMatch, RouteSpec, RuleSpec};
 use fairlead_snapshot::{Endpoint, TargetError};
@@ -26,6 +27,17 @@ pub(crate) fn config() -> ProxyConfig {
     ProxyConfig { workers: Some(1), access_log: false, ..ProxyConfig::default() }
 }
 
+/// What Kubernetes says of a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It takes requests.
+    Ready,
+    /// Its Pod terminates and still serves.
+    Serving,
+    /// Its Pod terminates and serves no more.
+    Ended,
+}
+
 /// A proxy with routes for `app.test`: `/` to the members, `/empty` to a Backend without any, `/invalid` to none,
 /// `/timed` with 300 ms for the request, `/hurried` with 300 ms for an attempt, `/weighted` to the members and to the
 /// Backend without any as 9:1.
@@ -38,6 +50,8 @@ pub(crate) struct Proxy {
     limit: Option<u32>,
     retry_attempts: u8,
     overflows: Arc<AtomicU64>,
+    ejections: Arc<Ejections>,
+    standings: HashMap<SocketAddr, Standing>,
     endpoints: Vec<Arc<EndpointState>>,
     /// Every Endpoint that ever was, for the gauges.
     all: Vec<Arc<EndpointState>>,
@@ -74,6 +88,8 @@ impl Proxy {
             limit: None,
             retry_attempts: 1,
             overflows: Arc::default(),
+            ejections: Arc::new(Ejections::new(workers)),
+            standings: HashMap::new(),
             endpoints: vec![],
             all: vec![],
             table,
@@ -154,12 +170,23 @@ impl Proxy {
         self.endpoints.sort_by(|a, b| a.id.cmp(&b.id));
         for state in &gone {
             state.set_gone();
+            self.standings.remove(&state.address);
         }
         let gone: Vec<_> = gone.iter().map(|state| state.slot).collect();
         self.publish_with(&[APP], &gone);
         if !self.threads.is_empty() {
             self.adopted();
         }
+    }
+
+    /// What Kubernetes says of these members from now on; all are ready at first. Waits for the adoption.
+    pub(crate) fn set_standings(&mut self, standings: &[(&Backend, Standing)]) {
+        for (backend, standing) in standings {
+            self.standings.insert(backend.address, *standing);
+            self.endpoint(backend.address).set_terminating(*standing != Standing::Ready);
+        }
+        self.publish(&[APP]);
+        self.adopted();
     }
 
     /// The record of the member at an address.
@@ -175,11 +202,19 @@ impl Proxy {
         self.version += 1;
         let version = self.version;
         let state = |slot: BackendSlot, members: &[Arc<EndpointState>]| {
-            let view = |state: &Arc<EndpointState>| EndpointView {
-                load: Arc::clone(&state.load),
-                weight: 1,
-                ready: true,
-                fallback: false,
+            let view = |state: &Arc<EndpointState>| {
+                let standing = self.standings.get(&state.address).copied().unwrap_or(Standing::Ready);
+                EndpointView {
+                    load: Arc::clone(&state.load),
+                    weight: 1,
+                    ready: standing == Standing::Ready,
+                    fallback: standing == Standing::Serving,
+                }
+            };
+            let ejections = if slot == APP {
+                Arc::clone(&self.ejections)
+            } else {
+                Arc::new(Ejections::new(self.shared.workers.len()))
             };
             let state = BackendState {
                 slot,
@@ -191,6 +226,7 @@ impl Proxy {
                 max_connections_per_endpoint: self.limit.and_then(NonZeroU32::new),
                 retry_attempts: self.retry_attempts,
                 overflows: Arc::clone(&self.overflows),
+                ejections,
                 parts: None,
                 endpoints: members.to_vec().into(),
                 views: members.iter().map(view).collect(),
