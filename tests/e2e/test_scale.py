@@ -65,6 +65,9 @@ def test_scale_3_7_2_0_4_is_followed(
     seen = fairlead.get("endpoints", f"--namespace={namespace.name}")
     assert all(f"{pod.address}:8080" in seen for pod in pods), seen
     assert gateway in fairlead.get("gateways", f"--namespace={namespace.name}")
+    name = "fairlead_kube_reflector_watch_events_total"
+    events = {labels: value for family, labels, value in fairlead.metrics() if family == name}
+    assert events['kind="EndpointSlice"'] > 0
 
     while_some = result.where(lambda record: record.done < to_none or record.due > some_again)
     assert not while_some.failed, while_some.describe()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,14 @@ _SAMPLE = re.compile(
     r"^([a-z_:][a-z0-9_:]*)(?:\{((?:[a-z_]+=\"(?:[^\"\\\n]|\\.)*\",?)*)\})? (-?[0-9.e+-]+|\+Inf|NaN)$"
 )
 _SUFFIXES = ("_bucket", "_sum", "_count")
+
+
+_DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def documented() -> set[str]:
+    rows = (line.split("|")[1] for line in _DOCS.read_text().splitlines() if line.startswith("| `"))
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
 def _family(name: str, families: dict[str, str]) -> str:
@@ -60,14 +69,20 @@ def test_the_page_is_well_formed_and_has_the_names_of_the_conventions(
         "fairlead_upstream_requests_in_flight",
         "fairlead_upstream_endpoints",
         "fairlead_upstream_retries_total",
+        "fairlead_upstream_ejections_total",
         "fairlead_config_generation",
         "fairlead_config_apply_duration_seconds",
         "fairlead_config_last_success_timestamp_seconds",
         "fairlead_config_rejected_total",
         "fairlead_endpoint_propagation_seconds",
+        "fairlead_kube_reflector_relists_total",
+        "fairlead_kube_reflector_watch_events_total",
+        "fairlead_kube_reflector_last_sync_age_seconds",
+        "fairlead_kube_reflector_errors_total",
         "fairlead_last_good_age_seconds",
         "fairlead_access_log_dropped_total",
     } <= set(families)
+    assert set(families) == documented()
     for series, count in samples.items():
         if series.partition("{")[0].endswith("_bucket") and 'le="+Inf"' in series:
             total = (

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from fairlead.base import SystemClock
+from fairlead.kube import ReflectorStats
 from fairlead.resources import (
     BackendRef,
     Endpoint,
@@ -117,9 +118,14 @@ class Rig:
         self.proxy = ModelProxy()
         self.refuse: bytes | None = None
         self.binds: dict[str, str] = {}
+        self.reflector = ReflectorStats()
         self._changed = asyncio.Event()
         attached = Attached(
-            source=self.script, gateway_class="fairlead", loopback_endpoints=True, keeps_addresses=True
+            source=self.script,
+            gateway_class="fairlead",
+            loopback_endpoints=True,
+            keeps_addresses=True,
+            reflectors=lambda: {Kind.SERVICE: self.reflector},
         )
         self.controller = Controller(
             Settings(instance="test"),
@@ -260,6 +266,27 @@ async def test_addresses_are_recorded_for_the_next_start(rig: Rig) -> None:
     await rig.until(lambda: load(rig.paths.addresses) != {})
     bind = next(key.name for key in rig.proxy.bodies if key.kind is ResourceKind.BIND)
     assert load(rig.paths.addresses) == {Ref("default", "edge"): bind.partition(":")[0]}
+
+
+async def test_what_follows_the_api_server_is_counted_on_the_proxys_page_before_anything_could_be_read(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead.runtime._stats.PERIOD_S", 0.01)
+    rig.reflector.count("Forbidden")
+    rig.reflector.lists = 1
+    await rig.until(lambda: rig.proxy.stats != [])
+    assert rig.proxy.updates == []
+    (told,) = rig.proxy.stats[-1].reflectors
+    assert (told.kind, told.relists, told.errors, told.last_sync_age_ms) == (
+        "Service",
+        1,
+        {"Forbidden": 1},
+        None,
+    )
+    rig.reflector.events = 5
+    rig.reflector.synced_at = SystemClock().monotonic() - 3
+    await rig.until(lambda: rig.proxy.stats[-1].reflectors[0].watch_events == 5)
+    assert (rig.proxy.stats[-1].reflectors[0].last_sync_age_ms or 0) >= 3_000
 
 
 async def test_a_proxy_that_comes_back_keeps_what_it_has(rig: Rig) -> None:

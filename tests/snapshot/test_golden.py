@@ -138,6 +138,19 @@ FRAMES: dict[str, s.ToProxy | s.FromProxy] = {
     ),
     "to-proxy-subscribe": s.Subscribe(period_ms=500, backends=(_APP,)),
     "to-proxy-subscribe-all": s.Subscribe(period_ms=1_000),
+    "to-proxy-stats": s.Stats(
+        reflectors=(
+            s.ReflectorStats(
+                kind="EndpointSlice",
+                relists=3,
+                watch_events=70_000,
+                last_sync_age_ms=1_500,
+                errors={"Disconnected": 2, "Gone": 1},
+            ),
+            s.ReflectorStats(kind="BackendPolicy", relists=12, watch_events=0, errors={"NotFound": 12}),
+        ),
+    ),
+    "to-proxy-stats-none": s.Stats(),
     "from-proxy-hello": s.Hello(
         schema=s.SCHEMA,
         instance="edge-1",

@@ -125,6 +125,23 @@ async def test_objects_come_before_their_kind_is_synced_and_removals_carry_the_l
             assert len(made.stores[Kind.HTTP_ROUTE]) == 0
 
 
+async def test_what_each_reflector_did_is_counted() -> None:
+    async with running() as api:
+        collections = Collections(api)
+        collections.faults["backendpolicies"] = 403
+        async with source(api) as (made, changes):
+            await eventually(lambda: synced(changes) == set(KINDS) - {Kind.BACKEND_POLICY})
+            await eventually(lambda: "httproutes" in collections.events)
+            collections.events["httproutes"].put_nowait(line("ADDED", route("r", 11)))
+            await eventually(lambda: any(isinstance(change, Upserted) for change in changes))
+            stats = made.stats()
+            routes, refused = stats[Kind.HTTP_ROUTE], stats[Kind.BACKEND_POLICY]
+            assert (routes.lists, routes.watches, routes.events, routes.errors) == (1, 1, 1, {})
+            assert routes.synced_at is not None
+            assert (set(refused.errors), refused.events, refused.synced_at) == ({"Forbidden"}, 0, None)
+            assert refused.lists >= refused.errors["Forbidden"] >= 1
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [(403, "Forbidden"), (404, "NotInstalled"), (500, "ServerError")]
 )

@@ -19,6 +19,7 @@ from fairlead.snapshot import (
     Resource,
     Route,
     Rule,
+    Stats,
     Subscribe,
     ToProxy,
     Update,
@@ -31,7 +32,7 @@ from fairlead.translate import Delta, Encoded
 _decoder: msgspec.msgpack.Decoder[ToProxy] = msgspec.msgpack.Decoder(ToProxy)
 
 
-def decoded(frame: bytes) -> Update | Subscribe:
+def decoded(frame: bytes) -> ToProxy:
     (length,) = struct.unpack(">I", frame[:4])
     assert length == len(frame) - 4
     return _decoder.decode(frame[4:])
@@ -79,6 +80,7 @@ class ModelProxy:
         self.position: Position | None = None
         self._waiting: dict[Key, bytes] = {}
         self.updates: list[Update] = []
+        self.stats: list[Stats] = []
         self._parts: list[Update] = []
 
     def hello(self) -> Hello:
@@ -92,6 +94,10 @@ class ModelProxy:
     def take(self, frame: bytes) -> FromProxy | None:
         """The answer to a frame, if it has one."""
         update = decoded(frame)
+        if isinstance(update, Stats):
+            assert not self._parts, "in the middle of a transaction"
+            self.stats.append(update)
+            return None
         if isinstance(update, Subscribe):
             return None
         self._parts.append(update)

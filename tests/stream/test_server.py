@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.snapshot import FromProxy, Key, Kind, Rejection, Subscribe, Telemetry, encode_frame
+from fairlead.snapshot import FromProxy, Key, Kind, Rejection, Stats, Subscribe, Telemetry, encode_frame
 from fairlead.stream import Adopted, Event, Gone, Greeted, Measured, Store, StreamServer
 from tests.stream.model import ModelProxy, decoded, encoded, route, upserts
 
@@ -167,6 +167,16 @@ async def test_telemetry_is_asked_of_proxies_present_and_to_come(rig: Rig) -> No
         await rig.until(lambda: sum(isinstance(event, Measured) for event in rig.events) == 1)
         async with following(rig, late):
             await rig.until(lambda: sum(isinstance(event, Measured) for event in rig.events) == 2)
+
+
+async def test_the_controllers_counters_reach_every_proxy(rig: Rig) -> None:
+    proxies = [ModelProxy(), ModelProxy()]
+    async with following(rig, *proxies):
+        await rig.until(lambda: len(rig.server.proxies) == 2)
+        rig.server.tell(Stats())
+        async with asyncio.timeout(5):
+            while not all(proxy.stats for proxy in proxies):
+                await asyncio.sleep(0.001)
 
 
 async def test_what_a_dead_controller_left_is_replaced(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from fairlead.snapshot import (
     Kind,
     Listener,
     Position,
+    ReflectorStats,
     Rejection,
     Route,
     Rule,
+    Stats,
     Subscribe,
     Target,
     Update,
@@ -299,6 +301,44 @@ def test_a_greeting_tells_who_came_with_what() -> None:
     proxy = ModelProxy(scope="shop/edge")
     session = connected(opened(A), proxy, number=3)
     assert session.take_events() == [Greeted("model#3", "shop/edge", None)]
+
+
+class TestStats:
+    """The controller's own counters."""
+
+    @staticmethod
+    def stats(events: int) -> Stats:
+        return Stats(reflectors=(ReflectorStats(kind="Service", relists=1, watch_events=events),))
+
+    def test_the_last_ones_are_sent_without_a_position_and_await_no_ack(self) -> None:
+        store, proxy = opened(A), ModelProxy()
+        session = connected(store, proxy)
+        exchange(session, proxy)
+        for events in (1, 2):
+            session.tell(self.stats(events))
+        exchange(session, proxy)
+        assert proxy.stats == [self.stats(2)]
+        change(store, session, upserts(B))
+        exchange(session, proxy)
+        assert set(proxy.bodies) == {A.key, B.key}
+        assert proxy.stats == [self.stats(2)], "once"
+
+    def test_changes_go_first(self) -> None:
+        store, proxy = opened(A), ModelProxy()
+        session = connected(store, proxy)
+        exchange(session, proxy)
+        session.tell(self.stats(1))
+        change(store, session, upserts(B))
+        assert [type(decoded(frame)) for frame in session.poll() or ()] == [Update]
+        assert [decoded(frame) for frame in session.poll() or ()] == [self.stats(1)]
+        assert session.poll() is None, "an ack is awaited"
+
+    def test_they_are_told_while_nothing_else_may_be(self) -> None:
+        session = Session(Store(accept), epoch=7, number=1)
+        session.tell(self.stats(1))
+        assert session.poll() is None, "before the hello"
+        session.receive(ModelProxy().hello())
+        assert [decoded(frame) for frame in session.poll() or ()] == [self.stats(1)]
 
 
 class TestTentative:

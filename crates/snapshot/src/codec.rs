@@ -73,6 +73,7 @@ pub fn encode_to_proxy(frame: &ToProxy<'_>) -> Vec<u8> {
     match frame {
         ToProxy::Update(frame) => encode(frame),
         ToProxy::Subscribe(frame) => encode(frame),
+        ToProxy::Stats(frame) => encode(frame),
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{FrameError, Reason, Refusal};
-use crate::frames::{Ack, Facts, FromProxy, Hello, Subscribe, Telemetry, ToProxy, Update};
+use crate::frames::{Ack, Facts, FromProxy, Hello, Stats, Subscribe, Telemetry, ToProxy, Update};
 use crate::resources::{Backend, Bind, Endpoints, Key, Kind, Listener, Route};
 use crate::scalars::UNSUPPORTED;
 use crate::validate;
@@ -38,6 +38,7 @@ pub fn decode_to_proxy(payload: &[u8]) -> Result<ToProxy<'_>, FrameError> {
     match frame_type(payload)? {
         "update" => frame::<Update<'_>>(payload).map(ToProxy::Update),
         "subscribe" => frame::<Subscribe>(payload).map(ToProxy::Subscribe),
+        "stats" => frame::<Stats>(payload).map(ToProxy::Stats),
         other => Err(FrameError::UnknownType(other.to_owned())),
     }
 }

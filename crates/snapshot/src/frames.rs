@@ -140,6 +140,35 @@ pub struct Subscribe {
     pub tag: Tag<Subscribe>,
 }
 
+/// What the controller counts of one collection that it follows, since its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReflectorStats {
+    /// Failed lists and watches, by the error's code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub errors: BTreeMap<Box<str>, u64>,
+    /// The Kubernetes kind.
+    pub kind: Box<str>,
+    /// Milliseconds since the local copy was last known to be current; absent: it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sync_age_ms: Option<u64>,
+    /// Lists begun, the first one included.
+    pub relists: u64,
+    /// Watch events, without bookmarks.
+    pub watch_events: u64,
+}
+
+/// The controller's own counters, for the proxy's metrics page. It is no part of any transaction, and no ack answers it:
+/// the last one counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// One entry per kind that is followed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reflectors: Vec<ReflectorStats>,
+    #[doc(hidden)]
+    #[serde(rename = "type")]
+    pub tag: Tag<Stats>,
+}
+
 /// A proxy's first frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -271,6 +300,7 @@ macro_rules! tags {
 tags! {
     Update<'static> = "update",
     Subscribe = "subscribe",
+    Stats = "stats",
     Hello = "hello",
     Ack = "ack",
     Facts = "facts",
@@ -284,6 +314,8 @@ pub enum ToProxy<'a> {
     Update(Update<'a>),
     /// A wish for telemetry.
     Subscribe(Subscribe),
+    /// The controller's counters.
+    Stats(Stats),
 }
 
 /// A frame from a proxy.

@@ -26,8 +26,8 @@ pub use decode::{
 };
 pub use error::{FrameError, Reason, Refusal};
 pub use frames::{
-    Ack, BindFact, EndpointStats, EndpointsDelta, Facts, FromProxy, Hello, Position, Rejection, Removal,
-    SCHEMA, Subscribe, Tag, Telemetry, ToProxy, Update, Upsert,
+    Ack, BindFact, EndpointStats, EndpointsDelta, Facts, FromProxy, Hello, Position, ReflectorStats,
+    Rejection, Removal, SCHEMA, Stats, Subscribe, Tag, Telemetry, ToProxy, Update, Upsert,
 };
 pub use resources::{
     Attachment, Backend, Bind, Endpoint, Endpoints, FieldMatch, Key, Kind, Listener, PathMatch, Policy,

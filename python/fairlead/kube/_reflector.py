@@ -83,6 +83,10 @@ from fairlead.kube._versions import compare_versions, is_unset
 T = TypeVar("T", bound=HasMetadata)
 
 
+_WENT_BACK = "VersionWentBack"
+"""The code of a watch that told versions from before the one reached."""
+
+
 class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All times in seconds."""
 
@@ -115,12 +119,17 @@ class ReflectorStats(msgspec.Struct):
     watches: int = 0
     events: int = 0
     bookmarks: int = 0
-    failures: int = 0
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
+    """Failures of lists and watches, by the error's code."""
     resets: int = 0
     """Lists that took versions backwards."""
     stalls: int = 0
     synced_at: float | None = None
     """When the copy was last known to be current (monotonic seconds)."""
+
+    def count(self, code: str) -> None:
+        """One failure. Codes are of this program: an API server cannot add any."""
+        self.errors[code] = self.errors.get(code, 0) + 1
 
 
 class Phase(Enum):
@@ -279,6 +288,7 @@ class Reflector(Generic[T]):
             gone_already = event.type == "DELETED" and ref not in self._copy.store
             if gone_already or self._copy.is_known(ref, uid, version):
                 return Step()
+            self.stats.count(_WENT_BACK)
             return self._other_history(now)
         if version and not self._initial_events:
             self.version = version
@@ -292,6 +302,7 @@ class Reflector(Generic[T]):
         self._bookmarks_come = True
         self._initial_events = False
         if compare_versions(event.version, self.version) == -1:
+            self.stats.count(_WENT_BACK)
             return self._other_history(now)
         if event.version:
             self.version = event.version
@@ -303,7 +314,6 @@ class Reflector(Generic[T]):
         self.stats.synced_at = now
 
     def _other_history(self, now: float) -> Step[T]:
-        self.stats.failures += 1
         self._truth_needed = True
         return Step((), self._wait_after_failure(now, Phase.LISTING, soon=True))
 
@@ -311,8 +321,8 @@ class Reflector(Generic[T]):
         lasted = now - self._watch_began
         if self._watch_events == 0 and lasted < self.settings.very_short:
             # Some servers end a watch in silence where they mean 410 (kubernetes #137089).
-            self.stats.failures += 1
             error = Disconnected("the watch was ended at once, without any event", code="WatchTooShort")
+            self.stats.count(error.code)
             return Step(self._tell_error(error), self._wait_after_failure(now, Phase.LISTING))
         if self._is_list_due(now):
             return Step((), self._ask_list())
@@ -341,7 +351,7 @@ class Reflector(Generic[T]):
     # Failures
 
     def _failed(self, error: KubeError, now: float) -> Step[T]:
-        self.stats.failures += 1
+        self.stats.count(error.code)
         if self.phase is Phase.LISTING:
             then, step = Phase.LISTING, self._list_failed(error)
         else:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from fairlead import __version__, admin, api, stream
 from fairlead.base import Clock, ErrorSource, FairleadError, SystemClock, Turns, configure_logging, get_logger
 from fairlead.resources import BackendPolicy, HTTPRoute
-from fairlead.runtime import _addresses
+from fairlead.runtime import _addresses, _stats
 from fairlead.runtime._complaints import Complaints
 from fairlead.runtime._crds import PINNED
 from fairlead.runtime._garbage import Garbage
@@ -128,6 +128,9 @@ class Controller:
             tasks.create_task(self._lanes.run(), name="lanes")
             tasks.create_task(self._garbage.run(), name="garbage")
             tasks.create_task(self._looking.run(), name="telemetry")
+            if self._attached.reflectors is not None:
+                reporting = _stats.report(self._attached.reflectors, self._server.tell, self._clock)
+                tasks.create_task(reporting, name="stats")
             if self._attached.writing is not None:
                 writing = self._attached.writing.run(self._statuses, on_held=self._on_held, turns=self._turns)
                 tasks.create_task(writing, name="status")

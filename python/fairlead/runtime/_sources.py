@@ -9,6 +9,7 @@ from fairlead.base import Clock
 from fairlead.runtime._crds import CRDVersions
 from fairlead.runtime._identity import new_identity
 from fairlead.runtime._settings import Settings
+from fairlead.runtime._stats import Reflectors
 from fairlead.runtime._writing import Writing
 from fairlead.sources import ClusterSource, Source
 from fairlead.translate import CONTROLLER_NAME
@@ -29,6 +30,8 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
     """Where the versions of the CRDs come from; None: they are those that we bring along."""
     writing: Writing | None = None
     """Who writes status, where there is somewhere to write it."""
+    reflectors: Reflectors | None = None
+    """Counters of what follows an API server, where one is followed."""
 
 
 @asynccontextmanager
@@ -57,4 +60,5 @@ async def attach(settings: Settings, clock: Clock) -> AsyncIterator[Attached]:
             if settings.write_status
             else None
         )
-        yield Attached(source=ClusterSource(client, clock=clock), writing=writing, crds=CRDVersions(client))
+        source = ClusterSource(client, clock=clock)
+        yield Attached(source=source, writing=writing, crds=CRDVersions(client), reflectors=source.stats)

@@ -76,6 +76,30 @@ class Subscribe(_Frame, frozen=True, kw_only=True, tag="subscribe", tag_field="t
     backends: tuple[str, ...] | None = None
 
 
+class ReflectorStats(_Frame, frozen=True, kw_only=True):
+    """What the controller counts of one collection that it follows, since its start."""
+
+    kind: str
+    """The Kubernetes kind."""
+    relists: int
+    """Lists begun, the first one included."""
+    watch_events: int
+    """Without bookmarks."""
+    last_sync_age_ms: int | None = None
+    """Milliseconds since the local copy was last known to be current; None: it never was."""
+    errors: dict[str, int] = {}
+    """Failed lists and watches, by the error's code."""
+
+
+class Stats(_Frame, frozen=True, kw_only=True, tag="stats", tag_field="type"):
+    """The controller's own counters, for the proxy's metrics page.
+
+    It is no part of any transaction, and no ack answers it: the last one counts.
+    """
+
+    reflectors: tuple[ReflectorStats, ...] = ()
+
+
 class Hello(_Frame, frozen=True, kw_only=True, tag="hello", tag_field="type"):
     """A proxy's first frame."""
 
@@ -149,7 +173,7 @@ class Telemetry(_Frame, frozen=True, kw_only=True, tag="telemetry", tag_field="t
     endpoints: tuple[EndpointStats, ...] = ()
 
 
-ToProxy = Update | Subscribe
+ToProxy = Update | Subscribe | Stats
 FromProxy = Hello | Ack | Facts | Telemetry
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from fairlead.base import FairleadError, Turns, get_logger
-from fairlead.snapshot import Subscribe, decode_from_proxy
+from fairlead.snapshot import Stats, Subscribe, decode_from_proxy
 from fairlead.stream._session import Event, Gone, ProtocolError, Session
 from fairlead.stream._store import Store
 from fairlead.translate import Delta
@@ -74,6 +74,12 @@ class StreamServer:
         self._subscribe = subscribe if subscribe.period_ms else None
         for session in self._connections:
             session.subscribe(subscribe)
+        self._wake()
+
+    def tell(self, stats: Stats) -> None:
+        """Sends the controller's counters to every proxy that is connected."""
+        for session in self._connections:
+            session.tell(stats)
         self._wake()
 
     async def run(self, path: Path) -> None:

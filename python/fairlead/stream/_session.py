@@ -9,7 +9,8 @@ Laws:
    that it says it has but cannot keep, is answered with the whole.
 5. An ack carries all that is refused: what it no longer names has healed, and the version sent last serves.
 6. A tentative resource replaces nothing that the proxy brought along (design: contract, rule 4).
-7. An update shows the Store as it was when the update began, however long it takes to make: its frames are made one
+7. Stats wait for everything else, and are no part of a transaction.
+8. An update shows the Store as it was when the update began, however long it takes to make: its frames are made one
    by one, when they are asked for. What changes meanwhile goes with the next one.
 """
 
@@ -32,6 +33,7 @@ from fairlead.snapshot import (
     Position,
     Rejection,
     Removal,
+    Stats,
     Subscribe,
     Telemetry,
     Upsert,
@@ -121,6 +123,7 @@ class Session:
         self._in_flight: _InFlight | None = None
         self._adopted: Position | None = None
         self._subscribe: Subscribe | None = None
+        self._stats: Stats | None = None
         self._events: list[Event] = []
 
     @property
@@ -145,6 +148,10 @@ class Session:
         """Asks for telemetry; the last wish counts."""
         self._subscribe = subscribe
 
+    def tell(self, stats: Stats) -> None:
+        """Has the controller's counters sent; the last ones count."""
+        self._stats = stats
+
     def receive(self, frame: FromProxy) -> None:
         """Takes a frame from the proxy. Raises ProtocolError."""
         if self._scope is None and not isinstance(frame, Hello):
@@ -166,9 +173,14 @@ class Session:
         if self._subscribe is not None:
             frame, self._subscribe = encode_frame(self._subscribe), None
             return iter((frame,))
-        if self._in_flight is not None or not self._store.is_open:
-            return None
-        return self._full() if self._full_due else self._changes()
+        if self._in_flight is None and self._store.is_open:
+            update = self._full() if self._full_due else self._changes()
+            if update is not None:
+                return update
+        if self._stats is not None:
+            frame, self._stats = encode_frame(self._stats), None
+            return iter((frame,))
+        return None
 
     def _hello(self, hello: Hello) -> None:
         if self._scope is not None:

@@ -55,7 +55,9 @@ impl LastGood {
     pub(crate) fn update(&self) -> Result<Update<'_>, Refused> {
         match decode_to_proxy(&self.payload) {
             Ok(ToProxy::Update(update)) => Ok(update),
-            Ok(ToProxy::Subscribe(_)) => Err(Refused::Broken("it holds no update".to_owned())),
+            Ok(ToProxy::Subscribe(_) | ToProxy::Stats(_)) => {
+                Err(Refused::Broken("it holds no update".to_owned()))
+            }
             Err(error) => Err(Refused::Broken(error.to_string())),
         }
     }

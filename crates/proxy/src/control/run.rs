@@ -382,6 +382,7 @@ impl Control {
                 }
             }
             ToProxy::Subscribe(subscribe) => self.subscription.set(subscribe, now),
+            ToProxy::Stats(stats) => self.shared.control.set_reflectors(stats.reflectors, now),
         }
         Ok(())
     }

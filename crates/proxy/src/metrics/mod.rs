@@ -6,6 +6,7 @@
 //! 2. No label carries what a client chose.
 //! 3. Series per endpoint are written up to a limit; above it `fairlead_upstream_endpoint_metrics_enabled` says 0.
 
+mod kube;
 mod text;
 mod upstream;
 
@@ -29,6 +30,7 @@ pub(crate) fn render(shared: &Shared, now: Micros) -> Vec<u8> {
     let root = shared.root.load_full();
     process(&mut page, shared);
     configuration(&mut page, shared);
+    kube::write(&mut page, shared, now);
     downstream(&mut page, shared, &root);
     upstream::write(&mut page, shared, &root, now);
     page.into_bytes()

@@ -2,7 +2,8 @@
 
 use std::sync::Mutex;
 
-use fairlead_snapshot::BindFact;
+use fairlead_balance::Micros;
+use fairlead_snapshot::{BindFact, ReflectorStats};
 
 use super::stats::{Gauge, Histogram, ReasonCounters};
 
@@ -44,12 +45,25 @@ pub struct ControlStats {
     /// Attempts in flight on those.
     pub retired_in_flight: Gauge,
     binds: Mutex<Vec<BindFact>>,
+    reflectors: Mutex<(Micros, Vec<ReflectorStats>)>,
 }
 
 impl ControlStats {
     /// The state of every bind.
     pub fn binds(&self) -> Vec<BindFact> {
         self.binds.lock().map(|binds| binds.clone()).unwrap_or_default()
+    }
+
+    /// What the controller said last of the collections that it follows, and when. It stays when the controller goes: the
+    /// ages go on.
+    pub fn reflectors(&self) -> (Micros, Vec<ReflectorStats>) {
+        self.reflectors.lock().map(|held| held.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn set_reflectors(&self, stats: Vec<ReflectorStats>, now: Micros) {
+        if let Ok(mut held) = self.reflectors.lock() {
+            *held = (now, stats);
+        }
     }
 
     pub(crate) fn set_binds(&self, facts: Vec<BindFact>) {

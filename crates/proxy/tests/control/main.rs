@@ -11,7 +11,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use controller::{Controller, Folder, Proxy, Session, free_address, gateway};
 use fairlead_proxy::ProxyConfig;
-use fairlead_snapshot::{FromProxy, Position, Removal, Subscribe, Tag, ToProxy, Update, Upsert};
+use fairlead_snapshot::{
+    FromProxy, Position, ReflectorStats, Removal, Stats, Subscribe, Tag, ToProxy, Update, Upsert,
+};
 use support::{Backend, Client, wait_until};
 
 /// A proxy that has adopted one Gateway, which says hello at `bind`.
@@ -244,6 +246,50 @@ fn telemetry_comes_while_it_is_subscribed() {
             break;
         }
     }
+}
+
+/// What a controller counts of one kind.
+fn reflector(kind: &str, last_sync_age_ms: Option<u64>, watch_events: u64) -> ReflectorStats {
+    ReflectorStats {
+        errors: [("Forbidden".into(), 4)].into_iter().filter(|_| last_sync_age_ms.is_none()).collect(),
+        kind: kind.into(),
+        last_sync_age_ms,
+        relists: 2,
+        watch_events,
+    }
+}
+
+#[test]
+fn the_controllers_counters_are_on_the_page_and_no_ack_answers_them() {
+    let mut serving = Serving::start(1);
+    let page = serving.proxy.health("/metrics").text;
+    assert!(!page.contains("fairlead_kube_reflector_relists_total{"), "not told yet");
+    for watch_events in [70, 75] {
+        let reflectors =
+            vec![reflector("EndpointSlice", Some(5_000), watch_events), reflector("HTTPRoute", None, 0)];
+        serving.session.send(&ToProxy::Stats(Stats { reflectors, tag: Tag::default() }));
+    }
+    let metric = |proxy: &Proxy, name: &str, labels: &str| {
+        proxy.metric(&format!("fairlead_kube_reflector_{name}{{{labels}}}"))
+    };
+    let (slices, routes) = ("kind=\"EndpointSlice\"", "kind=\"HTTPRoute\"");
+    let proxy = &serving.proxy;
+    wait_until("the last word", || metric(proxy, "watch_events_total", slices) == Some(75.0));
+    assert_eq!(metric(proxy, "watch_events_total", routes), Some(0.0));
+    assert_eq!(metric(proxy, "relists_total", routes), Some(2.0));
+    let forbidden = metric(proxy, "errors_total", &format!("{routes},reason=\"Forbidden\""));
+    assert_eq!(forbidden, Some(4.0));
+    assert_eq!(metric(proxy, "last_sync_age_seconds", routes), None, "it never was");
+    let age = || metric(proxy, "last_sync_age_seconds", slices).unwrap();
+    let first = age();
+    assert!(first >= 5.0);
+    // Whoever told it is gone: the copies grow older.
+    let (_, ack) = serving.session.update(2, true, &gateway("a", serving.bind, serving.backend.address));
+    assert_eq!(ack.position.generation, 2, "the next frame is the ack of the update");
+    drop((serving.session, serving.controller));
+    wait_until("the loss is noticed", || proxy.metric("fairlead_controller_connected") == Some(0.0));
+    assert!(age() > first);
+    assert_eq!(metric(proxy, "watch_events_total", slices), Some(75.0));
 }
 
 #[test]
