@@ -32,6 +32,13 @@ def test_numbers_of_a_named_port_may_differ_from_slice_to_slice() -> None:
     assert made.addresses() == ["10.0.0.1:8080", "10.0.0.2:9090"]
 
 
+def test_up_to_20000_ports_per_slice_are_legal() -> None:
+    """Limits at reading (validateEndpoints)."""
+    ports = [k8s.EndpointPort(name=f"p{n}", port=1 + n, protocol="TCP") for n in range(20_000)]
+    svc = service("web", port(80, "p19999"))
+    assert lab(svc, slice_("a", endpoint(), ports=ports)).addresses() == ["10.0.0.1:20000"]
+
+
 def test_the_service_port_number_is_not_the_pods() -> None:
     svc = service("web", port(8443, "http"))
     made = lab(svc, slice_("a", endpoint(), port=3000), port=8443)

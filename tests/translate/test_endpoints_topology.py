@@ -37,6 +37,13 @@ def test_zone_hints_keep_the_own_zone() -> None:
     assert used(*members, zone="b") == ["10.0.0.2", "10.0.0.3"]
 
 
+def test_all_of_an_endpoints_8_zone_hints_are_read() -> None:
+    """Limits at reading (validateEndpoints): 8 are the most that there may be."""
+    zones = tuple(f"z{n}" for n in range(8))
+    members = [member(1, zones=zones), member(2, zones=("other",))]
+    assert [used(*members, zone=zone) for zone in zones] == [["10.0.0.1"]] * 8
+
+
 def test_zone_hints_fail_open_if_one_usable_endpoint_has_none() -> None:
     assert len(used(member(1, zones=("a",)), member(2, zones=("b",)), member(3), zone="a")) == 3
 

@@ -4,6 +4,7 @@ import pytest
 
 from fairlead import resources as k8s
 from fairlead import snapshot
+from fairlead.resources import KINDS
 from fairlead.translate import ConditionType
 from tests.translate.harness import NS, Lab, backend_ref, basics, endpoint, route, rule, service, slice_
 
@@ -44,6 +45,13 @@ def test_who_manages_a_slice_does_not_matter() -> None:
         ports=own.ports,
     )
     assert lab(own, foreign).addresses() == ["10.0.0.1:8080", "10.0.0.2:8080"]
+
+
+def test_v1_endpoints_are_never_read() -> None:
+    """KEP-752, KEP-4974: custom Endpoints are mirrored into slices; who read both would have them twice."""
+    followed = {(info.group, info.plural) for info in KINDS.values()}
+    assert ("discovery.k8s.io", "endpointslices") in followed
+    assert not {plural for _, plural in followed} & {"endpoints"}
 
 
 def test_a_slice_that_moves_to_another_service_leaves_the_first() -> None:

@@ -1,6 +1,8 @@
 """The usual bugs of gateways that follow EndpointSlices, as far as translation can have them.
 
-Each test is named after what went wrong elsewhere (reference: endpoints, section 2).
+Each test is named after what went wrong elsewhere (reference: endpoints, section 2). Those that a data plane can have
+(workers that lag, health that keeps what is removed, retries that hide it) are tested in
+`crates/proxy/tests/data_path/usual_bugs.rs`.
 """
 
 import pytest
@@ -122,6 +124,19 @@ def test_serving_pods_stay_known_while_all_of_them_terminate() -> None:
     lab = Lab(*basics(), route())
     lab.put(slice_("web-1", endpoint(ready=False, serving=True, terminating=True)))
     assert [(item.ready, item.serving, item.terminating) for item in lab.endpoints()] == [(False, True, True)]
+
+
+def test_terminating_pods_are_told_as_such_so_that_they_are_drained() -> None:
+    """Traefik 12417, second half: terminating Pods were never drained."""
+    lab = Lab(*basics(), route())
+    lab.put(slice_("web-1", endpoint(pod="stays"), endpoint("10.0.0.2", pod="leaves")))
+    leaving = endpoint("10.0.0.2", pod="leaves", ready=False, serving=True, terminating=True)
+    lab.put(slice_("web-1", endpoint(pod="stays"), leaving))
+    told = {item.pod: (item.ready, item.serving, item.terminating) for item in lab.endpoints()}
+    assert told == {f"{NS}/stays": (True, True, False), f"{NS}/leaves": (False, True, True)}
+    assert lab.touched == {f"endpoints/{WEB}"}
+    lab.put(slice_("web-1", endpoint(pod="stays")))
+    assert [item.pod for item in lab.endpoints()] == [f"{NS}/stays"]
 
 
 @pytest.mark.parametrize("conditions", [None, k8s.EndpointConditions()])

@@ -17,6 +17,8 @@ from fairlead.sources.directory._schema import problems, schema_for, served_vers
 DEFAULT_NAMESPACE = "default"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _MAX_ENDPOINTS = 1000
+_MAX_PORTS = 20_000
+_MAX_HINTS = 8
 
 
 class Identity(msgspec.Struct, frozen=True, order=True):
@@ -153,16 +155,26 @@ def _check_slice(found: EndpointSlice) -> None:
         raise RefusedDocumentError(
             "Invalid", f"endpoints: has {len(endpoints)} items, at most {_MAX_ENDPOINTS} are allowed"
         )
-    names = [port.name or "" for port in found.ports or ()]
+    ports = found.ports or ()
+    if len(ports) > _MAX_PORTS:
+        raise RefusedDocumentError(
+            "Invalid", f"ports: has {len(ports)} items, at most {_MAX_PORTS} are allowed"
+        )
+    names = [port.name or "" for port in ports]
     if len(set(names)) != len(names):
         raise RefusedDocumentError("Invalid", "ports: the names must differ")
-    for port in found.ports or ():
+    for port in ports:
         if port.port is not None and not 1 <= port.port <= 65535:
             raise RefusedDocumentError("Invalid", f"ports: {port.port} is not a port number")
     for index, endpoint in enumerate(endpoints):
         if not 1 <= len(endpoint.addresses) <= 100:
             raise RefusedDocumentError(
                 "Invalid", f"endpoints[{index}].addresses: 1 to 100 addresses must be given"
+            )
+        hints = endpoint.hints
+        if hints is not None and max(len(hints.for_zones or ()), len(hints.for_nodes or ())) > _MAX_HINTS:
+            raise RefusedDocumentError(
+                "Invalid", f"endpoints[{index}].hints: at most {_MAX_HINTS} zones and nodes are allowed"
             )
         if found.address_type == "FQDN":
             continue
