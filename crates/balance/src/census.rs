@@ -5,8 +5,7 @@
 //! [`Census::honours`].
 
 use crate::load::{Dialable, Penalty};
-use crate::picker::EndpointView;
-use crate::{Micros, Rng};
+use crate::{EndpointView, Micros, Rng};
 
 /// How many Endpoints are asked at most; of more, a random sample stands for all.
 const ASKED: usize = 64;

@@ -6,8 +6,7 @@
 //! 2. Two draws without a preference between them leave everybody's share in proportion: see
 //!    [`Draws::redraw_chance`].
 
-use crate::picker::{EndpointView, SlowStart};
-use crate::{Micros, Rng};
+use crate::{EndpointView, Micros, Rng, SlowStart};
 
 /// Draws refused before the sums are searched: enough where weights are alike.
 const ACCEPT_TRIES: usize = 8;

@@ -25,12 +25,14 @@ mod stats;
 mod targets;
 mod time;
 mod turns;
+mod views;
 
 pub use budget::RepeatBudget;
 pub use load::{Dialable, EndpointLoad, Failure, InFlight, Permit, Work};
 pub use parts::{MIN_CONNECTIONS, MIN_ENDPOINTS, Member, Parts, parts};
-pub use picker::{Balancer, EndpointView, Pick, Policy, Reason, SlowStart, Tier};
+pub use picker::{Balancer, Pick, Reason};
 pub use rng::{Rng, SplitMix64};
 pub use stats::{HISTOGRAM_BUCKETS, Histogram, StatusClass, Totals};
 pub use targets::WeightedTargets;
 pub use time::Micros;
+pub use views::{EndpointView, Policy, SlowStart, Tier};

@@ -29,8 +29,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::picker::Tier;
-use crate::{EndpointView, Rng, SplitMix64};
+use crate::{EndpointView, Rng, SplitMix64, Tier};
 
 /// Up to so many candidates all workers use all; about the size of the smallest part.
 pub const MIN_ENDPOINTS: usize = 64;
