@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.harness import manifests
 from tests.e2e.harness.cluster import SCRIPTS, Cluster, Namespace, NotRunError, script
 from tests.e2e.harness.fairlead import Fairlead
+from tests.e2e.harness.fault_api import FaultAPI
 
 _numbers = itertools.count(1)
 
@@ -73,6 +74,14 @@ def fairlead(cluster: Cluster, tmp_path: Path) -> Iterator[Fairlead]:
     finally:
         instance.stop()
         print(instance.tail())  # pytest shows it with a failure
+
+
+@pytest.fixture
+def fault_api(cluster: Cluster, tmp_path: Path) -> Iterator[FaultAPI]:
+    """A way to the API server that can be refused or let hang, and that notes what is written."""
+    proxy = FaultAPI(cluster, tmp_path)
+    yield proxy
+    proxy.stop()
 
 
 @pytest.fixture

@@ -1,12 +1,17 @@
 """The load client against a server of known behaviour, on loopback: it repeats nothing and hides nothing."""
 
 import asyncio
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from tests.e2e.harness.client import Answer, Plan, Record, run
+from tests.e2e.harness.load import ROOT
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhost=pod\n"
 Handler = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -92,6 +97,32 @@ async def test_a_connection_that_the_server_closes_between_requests_is_opened_an
     async with server(handle) as port:
         records = await load(port, total=5)
     assert [record.status for record in records] == [200] * 5
+    assert all(record.opened for record in records)
+
+
+async def test_a_connection_that_is_kept_is_opened_once() -> None:
+    async def handle(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK)
+
+    async with server(handle) as port:
+        records = await load(port, connections=2, rate=500.0, total=20)
+    assert [record.number for record in records if record.opened] == [0, 1]
+
+
+async def test_more_connections_than_the_soft_limit_of_descriptors() -> None:
+    async def handle(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK)
+
+    async with server(handle) as port:
+        plan = Plan(address="127.0.0.1", port=port, hosts=["x"], connections=100, rate=1000.0, total=100)
+        with tempfile.NamedTemporaryFile() as out:
+            words = (sys.executable, "-m", "tests.e2e.harness.client", msgspec.json.encode(plan), out.name)
+            client = await asyncio.create_subprocess_exec(
+                *("sh", "-c", 'ulimit -S -n 64 && exec "$@"', "sh", *words), stdout=PIPE, cwd=ROOT
+            )
+            await client.communicate()
+            records = msgspec.json.decode(out.read(), type=list[Record])
+    assert [(record.status, record.opened) for record in records] == [(200, True)] * 100
 
 
 async def test_silence_is_a_timeout_and_does_not_stop_the_others() -> None:

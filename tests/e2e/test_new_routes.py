@@ -44,6 +44,7 @@ def test_404_then_200_and_nothing_else(cluster: Cluster, namespace: Namespace, g
         result = load.stop()
 
     assert {record.status for record in result.records} == {404, 200}, result.describe()
+    assert result.opened == plan.connections, "a 404 closes no connection"
     for host, at in acked.items():
         of_host = [record for record in result.records if record.host == host]
         first = min(record.done for record in of_host if record.ok)
@@ -67,9 +68,8 @@ def test_change_of_backend_is_not_felt(cluster: Cluster, namespace: Namespace, g
     eventually("first answer", lambda: cluster.get(gateway, 8080, host).status == 200)
 
     path = f"{GATEWAY_API}/namespaces/{namespace.name}/httproutes/change"
-    with cluster.load(
-        Plan(address=gateway, port=8080, hosts=[host], connections=16, extra=4000, rate=600)
-    ) as load:
+    plan = Plan(address=gateway, port=8080, hosts=[host], connections=16, rate=600)
+    with cluster.load(plan) as load:
         for number in range(40):
             name = ("green", "blue")[number % 2]
             spec = {"rules": [{"backendRefs": [{"name": name, "port": 80}]}]}
@@ -77,5 +77,6 @@ def test_change_of_backend_is_not_felt(cluster: Cluster, namespace: Namespace, g
             time.sleep(0.1)
         result = load.stop()
     assert not result.failed, result.describe()
+    assert result.opened == plan.connections, result.describe()
     colours = {pod.split("-")[0] for pod in result.per_pod()}
     assert colours == {"blue", "green"}

@@ -38,13 +38,15 @@ def serve(
 def test_no_get_is_lost(cluster: Cluster, namespace: Namespace, gateway: str, drain: str) -> None:
     serve(cluster, namespace, gateway, drain)
     before = {pod.name for pod in namespace.pods("echo")}
-    plan = Plan(address=gateway, port=8080, hosts=[HOST], connections=16, extra=4000, rate=300, poisson=True)
+    plan = Plan(address=gateway, port=8080, hosts=[HOST], connections=16, rate=300, poisson=True)
     with cluster.load(plan) as load:
         time.sleep(1)
         namespace.rolling_restart("echo")
         time.sleep(AFTERWARDS_S)
         result = load.stop()
     assert not result.failed, result.describe()
+    # Whatever becomes of connections to Pods, clients keep theirs.
+    assert result.opened == plan.connections, result.describe()
     answered = set(result.per_pod())
     after = {pod.name for pod in namespace.pods("echo")}
     assert before | after <= answered, "every old and every new Pod had its part"
@@ -62,7 +64,6 @@ def test_no_post_is_executed_twice(
         port=8080,
         hosts=[HOST],
         connections=16,
-        extra=4000,
         rate=300,
         poisson=True,
         method="POST",
@@ -80,3 +81,7 @@ def test_no_post_is_executed_twice(
     assert not twice, twice
     # What was on its way to a Pod that exits at once may fail; it may not be more than that.
     assert len(result.failed) <= 2 * PODS, result.describe()
+    assert {record.error for record in result.failed} <= {""}, (
+        "a failure is an answer, and the connection goes on"
+    )
+    assert result.opened == plan.connections, result.describe()

@@ -30,10 +30,7 @@ def test_every_pod_gets_its_share(cluster: Cluster, namespace: Namespace, gatewa
     )
     if policy == "round robin":
         namespace.apply(manifests.round_robin("echo"))
-        accepted = '{.status.ancestors[0].conditions[?(@.type=="Accepted")].status}'
-        namespace.kubectl(
-            "wait", f"--for=jsonpath={accepted}=True", "--timeout=30s", "backendpolicy/echo-round-robin"
-        )
+        namespace.wait_for_policy("echo-round-robin")
     pods = namespace.wait_for_pods("echo", PODS)
     eventually("first answer", lambda: cluster.get(gateway, 8080, HOST).status == 200)
 
@@ -42,6 +39,7 @@ def test_every_pod_gets_its_share(cluster: Cluster, namespace: Namespace, gatewa
         with cluster.load(plan) as load:
             result = load.wait()
         assert not result.failed, result.describe()
+        assert result.opened == connections, "kept-alive: none was closed, so none was opened anew"
         hottest, idle = result.skew(pod.name for pod in pods)
         told = f"{connections} connections: {sorted(result.per_pod().values())}"
         assert idle == 0, told

@@ -9,7 +9,8 @@ ends when the plan does or on SIGTERM, and then writes its records to OUT.
   that holds some requests does not hold back the others; beyond that it waits.
 * Closed loop: every connection sends its next request when it has the last answer.
 
-A connection that the server closes between two requests is opened anew. One that closes, or breaks, after a
+A connection that the server closes between two requests is opened anew, and the record of the request that did it
+says so: on connections that are kept alive no more are opened than the plan has. One that closes, or breaks, after a
 request was written fails that request.
 """
 
@@ -19,6 +20,7 @@ import asyncio
 import gc
 import random
 import re
+import resource
 import signal
 import sys
 import time
@@ -44,7 +46,7 @@ class Plan(msgspec.Struct, kw_only=True):
     method: str = "GET"
     body_bytes: int = 0
     identified: bool = False
-    """Every request carries an x-test-id of its own (see the echo image)."""
+    """Every request carries an id of its own: as x-test-id (see the echo image), as x-request-id for access logs."""
     connections: int = 1
     extra: int = 0
     """In open loop: so many more may be opened while all are busy."""
@@ -74,6 +76,10 @@ class Record(msgspec.Struct, array_like=True):
 
     Empty when an answer came, whatever its status.
     """
+    opened: bool = False
+    """A connection was opened for it: none was there, or the server had closed it."""
+    request_id: str = ""
+    """Where the plan is identified."""
 
     @property
     def ok(self) -> bool:
@@ -81,6 +87,7 @@ class Record(msgspec.Struct, array_like=True):
 
     @property
     def latency(self) -> float:
+        """Seconds from when it was due, so that waiting for a connection counts."""
         return self.done - self.due
 
 
@@ -146,6 +153,7 @@ class Connection(asyncio.Protocol):
         except OSError:
             self.fail("connect")
         else:
+            record.opened = True
             self._write(record)
 
     def _write(self, record: Record) -> None:
@@ -222,7 +230,7 @@ class Load:
         """The bytes of a request."""
         head = f"{self.plan.method} {self.plan.path} HTTP/1.1\r\nHost: {record.host}\r\n"
         if self.plan.identified:
-            head += f"x-test-id: {self._run}-{record.number}\r\n"
+            head += f"x-test-id: {record.request_id}\r\nx-request-id: {record.request_id}\r\n"
         if self._body or self.plan.method in {"POST", "PUT", "PATCH"}:
             head += f"content-length: {len(self._body)}\r\n"
         return (head + "\r\n").encode() + self._body
@@ -274,6 +282,8 @@ class Load:
     def _new_record(self, due: float) -> Record:
         number = len(self.records)
         record = Record(number, self.plan.hosts[number % len(self.plan.hosts)], -1, due)
+        if self.plan.identified:
+            record.request_id = f"{self._run}-{number}"
         self.records.append(record)
         self.open_requests += 1
         return record
@@ -314,6 +324,9 @@ async def run(plan: Plan) -> list[Record]:
 
 def main() -> int:
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
+    # Every connection is a descriptor, and `extra` may be thousands.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.disable()  # a collection over 100,000 records would be seen as latency
     records = asyncio.run(run(plan))
     Path(sys.argv[2]).write_bytes(msgspec.json.encode(records))

@@ -110,15 +110,17 @@ class Cluster:
 
     @contextmanager
     def without_api_server(self) -> Iterator[None]:
-        """The API server is killed; afterwards it is started again and ready."""
+        """The API server is killed; afterwards it is started again, and its /readyz has just answered 200."""
         self.daemon("kill", "kube-apiserver")
         try:
             yield
         finally:
             self.daemon("start", "kube-apiserver")
-            eventually("/readyz of the API server", self.api.ready, within=60, every=0.02)
-            # It may be ready before it serves what CRDs define: a change cannot be made before that.
-            eventually("the Gateway API is served", self._serves_routes, within=30, every=0.02)
+            eventually("/readyz of the API server", self.api.ready, within=60, every=0.01)
+
+    def wait_for_gateway_api(self) -> None:
+        """Waits for what CRDs define: a returned API server may be ready before it takes a change of that."""
+        eventually("the Gateway API is served", self._serves_routes, within=30, every=0.02)
 
     def _serves_routes(self) -> bool:
         try:
@@ -276,22 +278,34 @@ class Namespace:
         address: str = self.cluster.api.get(path)["status"]["addresses"][0]["value"]
         return address
 
+    def wait_for_policy(self, policy: str) -> None:
+        """Waits until the BackendPolicy is Accepted, and so in force, at the first Gateway."""
+        status = '{.status.ancestors[0].conditions[?(@.type=="Accepted")].status}'
+        self.kubectl("wait", f"--for=jsonpath={status}=True", "--timeout=30s", f"backendpolicy/{policy}")
+
     def wait_accepted(self, route: str) -> None:
         """Waits until the HTTPRoute's first parent says Accepted and ResolvedRefs."""
         for kind in ("Accepted", "ResolvedRefs"):
             status = f'{{.status.parents[0].conditions[?(@.type=="{kind}")].status}}'
             self.kubectl("wait", f"--for=jsonpath={status}=True", "--timeout=30s", f"httproute/{route}")
 
-    def ready_addresses(self, service: str) -> set[str]:
-        """The addresses that the Service's EndpointSlices call ready."""
+    def endpoints(self, service: str) -> dict[str, Object]:
+        """What the Service's EndpointSlices say: the conditions by address."""
         selector = f"kubernetes.io%2Fservice-name%3D{service}"
         path = f"/apis/discovery.k8s.io/v1/namespaces/{self.name}/endpointslices?labelSelector={selector}"
         return {
-            address
+            address: endpoint["conditions"]
             for item in self.cluster.api.get(path)["items"]
             for endpoint in item["endpoints"] or ()
-            if endpoint["conditions"].get("ready", True)
             for address in endpoint["addresses"]
+        }
+
+    def ready_addresses(self, service: str) -> set[str]:
+        """The addresses that the Service's EndpointSlices call ready."""
+        return {
+            address
+            for address, conditions in self.endpoints(service).items()
+            if conditions.get("ready", True)
         }
 
     def rolling_restart(self, deployment: str, *, within: float = 120) -> float:

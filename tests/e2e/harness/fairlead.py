@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,11 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+from tests.e2e.harness import access_log
+from tests.e2e.harness.api import Object
 from tests.e2e.harness.cluster import GATEWAY_CIDR, Cluster
 from tests.e2e.harness.waiting import eventually
 
 HEALTH = ("127.0.0.1", 19901)
-"""Where the proxy serves /metrics, /livez and /readyz; every cluster has a loopback of its own."""
+"""Where a proxy serves /metrics, /livez and /readyz; every cluster has a loopback of its own."""
 
 _SERIES = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)", re.MULTILINE)
 
@@ -22,11 +25,22 @@ _SERIES = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)", re.MULTILINE)
 class Fairlead:
     """One instance. `folder` holds its state, its sockets and its log, and outlives restarts."""
 
-    def __init__(self, cluster: Cluster, folder: Path, *, kubeconfig: Path | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        folder: Path,
+        *,
+        kubeconfig: Path | None = None,
+        address_pool: str = GATEWAY_CIDR,
+        health: tuple[str, int] = HEALTH,
+    ) -> None:
+        """Of several instances at a time each needs a folder, a pool and a health address of its own."""
         self.cluster = cluster
+        self.health = health
         self.folder = folder
         self.log = folder / "log"
         self._kubeconfig = kubeconfig or cluster.kubeconfig
+        self._address_pool = address_pool
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,8 +63,8 @@ class Fairlead:
             "fairlead",
             "run",
             f"--kubeconfig={self._kubeconfig}",
-            f"--address-pool={GATEWAY_CIDR}",
-            f"--health-address={HEALTH[0]}:{HEALTH[1]}",
+            f"--address-pool={self._address_pool}",
+            f"--health-address={self.health[0]}:{self.health[1]}",
             "--drain-grace=1",
             *options,
         ]
@@ -89,6 +103,15 @@ class Fairlead:
         assert done.returncode == 0, f"fairlead get {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def instance(self) -> Object:
+        """What it says of itself on its admin socket."""
+        socket = self.folder / "fairlead" / "default.sock"
+        command = ["curl", "--silent", "--fail", "--max-time", "5", "--unix-socket", str(socket)]
+        done = subprocess.run([*command, "http://fairlead/api/v1/instance"], capture_output=True, check=False)
+        assert done.returncode == 0, f"the admin API does not answer: curl ended with {done.returncode}"
+        said: Object = json.loads(done.stdout)
+        return said
+
     def halves(self) -> dict[str, int]:
         """The process ids of `controller` and `proxy`, those that are running."""
         assert self._process is not None
@@ -117,7 +140,7 @@ class Fairlead:
 
     def ready(self) -> bool:
         """Whether /readyz answers 200."""
-        return self.cluster.status(*HEALTH, "localhost", "/readyz") == 200
+        return self.cluster.status(*self.health, "localhost", "/readyz") == 200
 
     def _checked_ready(self) -> bool:
         assert self._process is not None
@@ -128,8 +151,14 @@ class Fairlead:
 
     def metrics(self) -> list[tuple[str, str, float]]:
         """Every sample of /metrics as (name, labels as written, value)."""
-        text = self.cluster.get(*HEALTH, "localhost", "/metrics").body
+        text = self.cluster.get(*self.health, "localhost", "/metrics").body
         return [(name, labels or "", float(value)) for name, labels, value in _SERIES.findall(text)]
+
+    def metric(self, name: str) -> float:
+        """One metric, summed over its labels; there has to be one."""
+        values = [value for found, _, value in self.metrics() if found == name]
+        assert values, f"no {name} in /metrics"
+        return sum(values)
 
     def assert_nothing_in_flight(self) -> None:
         """Every gauge of requests in flight is 0 again. A last answer may still be on its way into them."""
@@ -143,10 +172,19 @@ class Fairlead:
 
         eventually("all in-flight gauges are 0", look, within=5)
 
+    def access_log(self) -> list[access_log.Line]:
+        """A line for each request that is over. The last ones may still be on their way into the file."""
+        return access_log.lines(self.log)
+
+    def said(self, event: str) -> list[Object]:
+        """The lines of the log, but for the access log, that tell of this event."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if event in line]
+        return [said for said in map(json.loads, lines) if said.get("event") == event]
+
     def tail(self, lines: int = 40) -> str:
         """The end of the log, without the lines of the access log."""
         text = self.log.read_text(errors="replace").splitlines()
-        return "\n".join([line for line in text if '"response_flags"' not in line][-lines:])
+        return "\n".join([line for line in text if access_log.MARK not in line][-lines:])
 
 
 def _kill(pid: int) -> None:

@@ -3,6 +3,7 @@
 `python -m tests.e2e.harness.fault_api KUBECONFIG PORT` serves plain HTTP on loopback and speaks to the API
 server as the kubeconfig's user. `PUT /faults` with {"httproutes": "forbid", "services": "hang"} sets the
 faults of requests that come from then on; everything else passes through unchanged, watches included.
+`GET /faults` tells what was asked for so far that is more than reading.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Proxy:
 
     def __init__(self, server: str, tls: ssl.SSLContext) -> None:
         self.faults: dict[str, str] = {}
+        self.writes: list[str] = []
         self._server = server
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
@@ -50,7 +52,12 @@ class Proxy:
         self.faults = await request.json()
         return web.Response()
 
+    async def get_writes(self, _: web.Request) -> web.Response:
+        return web.json_response(self.writes)
+
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
+        if request.method != "GET":
+            self.writes.append(f"{request.method} {request.path}")
         fault = self.faults.get(resource_of(request.path))
         if fault == "hang":
             await asyncio.sleep(3600)
@@ -90,6 +97,7 @@ def main() -> None:
     proxy = Proxy(*credentials(Path(sys.argv[1])))
     application = web.Application(client_max_size=1 << 24)
     application.router.add_put("/faults", proxy.set_faults)
+    application.router.add_get("/faults", proxy.get_writes)
     application.router.add_route("*", "/{path:.*}", proxy.pass_on)
     web.run_app(application, host="127.0.0.1", port=int(sys.argv[2]), print=None, access_log=None)
 
@@ -116,6 +124,16 @@ class FaultAPI:
     def set(self, faults: dict[str, str]) -> None:
         """Resource name to `forbid` or `hang`; replaces what was set before."""
         assert self._try_set(faults), "the fault proxy does not answer"
+
+    def writes(self) -> list[str]:
+        """Every request so far that is more than reading, as `METHOD PATH`."""
+        connection = HTTPConnection(self._cluster.network, "127.0.0.1", PORT)
+        try:
+            connection.request("GET", "/faults")
+            written: list[str] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return written
 
     def _try_set(self, faults: dict[str, str]) -> bool:
         connection = HTTPConnection(self._cluster.network, "127.0.0.1", PORT)

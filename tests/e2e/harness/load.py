@@ -43,6 +43,11 @@ class Result:
         shares = [counts[pod] for pod in pods]
         return max(shares) * len(shares) / max(1, sum(shares)), shares.count(0)
 
+    @property
+    def opened(self) -> int:
+        """How many connections were opened; as many as the plan has where every one was kept alive."""
+        return sum(record.opened for record in self.records)
+
     def slowest(self) -> float:
         """The longest latency in seconds, failures included; 0 for no records."""
         return max((record.latency for record in self.records), default=0.0)
@@ -51,7 +56,10 @@ class Result:
         """A summary for a failing assertion: how many of what, and the first failures."""
         kinds = Counter(record.error or str(record.status) for record in self.records)
         start = self.records[0].due if self.records else 0.0
-        lines = [f"{len(self.records)} requests: {dict(kinds)}; slowest {self.slowest() * 1000:.0f} ms"]
+        slowest_ms = self.slowest() * 1000
+        lines = [
+            f"{len(self.records)} requests on {self.opened} connections: {dict(kinds)}; slowest {slowest_ms:.0f} ms"
+        ]
         lines += [
             f"  at {record.due - start:.3f} s, connection {record.connection}, {record.host}: "
             f"{record.error or record.status} after {record.latency * 1000:.0f} ms"

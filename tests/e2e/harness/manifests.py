@@ -116,8 +116,13 @@ def gateway(name: str = "web", port: int = 8080) -> Object:
     )
 
 
-def http_route(name: str, hostname: str, backend: str, *, gateway_name: str = "web") -> Object:
-    """Everything at the hostname goes to port 80 of the Service `backend`."""
+def http_route(
+    name: str, hostname: str, backend: str, *, namespace: str | None = None, gateway_name: str = "web"
+) -> Object:
+    """Everything at the hostname goes to port 80 of the Service `backend`, of another `namespace` if that is said."""
+    reference: Object = {"name": backend, "port": 80}
+    if namespace is not None:
+        reference["namespace"] = namespace
     return named(
         GATEWAY_GROUP,
         "HTTPRoute",
@@ -125,7 +130,20 @@ def http_route(name: str, hostname: str, backend: str, *, gateway_name: str = "w
         spec={
             "parentRefs": [{"name": gateway_name}],
             "hostnames": [hostname],
-            "rules": [{"backendRefs": [{"name": backend, "port": 80}]}],
+            "rules": [{"backendRefs": [reference]}],
+        },
+    )
+
+
+def reference_grant(name: str, namespace: str, service_name: str) -> Object:
+    """HTTPRoutes of `namespace` may refer to the Service."""
+    return named(
+        "gateway.networking.k8s.io/v1beta1",
+        "ReferenceGrant",
+        name,
+        spec={
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": namespace}],
+            "to": [{"group": "", "kind": "Service", "name": service_name}],
         },
     )
 
