@@ -6,6 +6,8 @@
 //! 3. After an error the connection lingers: our direction ends, the client's is read and dropped for a bounded time,
 //!    so that the answer is not lost to a reset (RFC 9112 section 9.6).
 //! 4. A message that was cut off ends with a reset, never with an orderly close.
+//! 5. Each connection has one alarm. It may have been set for what is over: whether something is due is asked again when
+//!    it rings.
 
 use fairlead_balance::Micros;
 use fairlead_http1::{RequestHead, write_error};
@@ -387,15 +389,20 @@ impl Worker {
         }
     }
 
-    /// A client's connection has reached its deadline.
+    /// The alarm of a client's connection has rung.
     pub(crate) fn on_deadline(&mut self, key: Key) {
         let Some(down) = self.down(key) else { return };
         let Some(mut active) = down.active.take() else {
             // A request that stands in line has come in time.
             return if down.socket.is_readable() { self.drive(key) } else { self.close_down(key, false) };
         };
+        let deadline = self.deadline(&active);
+        if deadline > self.now {
+            self.put_back(key, active);
+            return self.alarm(key, deadline);
+        }
         match active.flow.phase {
-            Phase::Head => self.refuse(key, &mut active, DEADLINE),
+            Phase::Head => self.head_deadline(key, &mut active),
             Phase::Drain | Phase::Linger => active.flow.phase = Phase::Closed { reset: false },
             Phase::Relay => self.relay_deadline(key, &mut active),
             Phase::Tunnel => self.tunnel_deadline(&mut active),
@@ -404,15 +411,22 @@ impl Worker {
         self.drive_with(key, active);
     }
 
+    /// The rest of a head may stand in line: then it has come in time.
+    fn head_deadline(&mut self, key: Key, active: &mut Active) {
+        if self.may_read(key) {
+            self.read_head(key, active);
+        }
+        if active.flow.phase == Phase::Head {
+            self.refuse(key, active, DEADLINE);
+        }
+    }
+
     fn relay_deadline(&mut self, key: Key, active: &mut Active) {
         if active.machine.next_deadline() <= self.now {
             return self.tell(key, active, Event::Tick);
         }
         if active.flow.until <= self.now && active.flow.response.stage == Stage::Waiting {
             return self.tell(key, active, Event::ClientGone);
-        }
-        if active.flow.moved_at + self.times.stream_idle > self.now {
-            return;
         }
         if active.flow.response.stage == Stage::Local {
             active.flow.phase = Phase::Closed { reset: true };

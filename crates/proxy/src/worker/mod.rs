@@ -23,6 +23,8 @@ mod parked;
 mod room;
 pub(crate) mod slab;
 mod stop;
+#[cfg(test)]
+mod tests;
 pub(crate) mod upstream;
 
 use std::collections::VecDeque;
@@ -228,12 +230,22 @@ impl Worker {
 
     /// One batch; false when the worker's work is over.
     pub(crate) fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
-        let timeout = self.timeout();
+        self.wait(events, self.timeout())?;
+        self.act(events, self.shared.clock.now());
+        Ok(!self.is_over())
+    }
+
+    /// Asks the poller for a batch.
+    fn wait(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
         match self.poll.poll(events, Some(timeout)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
         }
-        self.now = self.shared.clock.now();
+    }
+
+    /// Does what there is to do at this moment, with what the poller said.
+    fn act(&mut self, events: &Events, now: Micros) {
+        self.now = now;
         if self.logs && self.now >= self.epoch_due {
             // The log's times follow the wall clock, whichever way it is set.
             self.epoch_due = self.now + HEARTBEAT;
@@ -244,7 +256,7 @@ impl Worker {
         self.adopt();
         self.receive();
         self.follow_phase();
-        for event in events.iter() {
+        for event in events {
             match event.token() {
                 WAKER => {}
                 token if accept::is_listener(token) => self.accept(token),
@@ -258,7 +270,6 @@ impl Worker {
         self.cell().stats.upstream_idle.set(self.pools.len() as u64);
         self.flush_log();
         self.cell().beat(self.now);
-        Ok(!self.is_over())
     }
 
     fn flush_log(&mut self) -> bool {

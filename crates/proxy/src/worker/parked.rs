@@ -11,12 +11,13 @@ use crate::config::ProxyConfig;
 use crate::conn::state::Role;
 use crate::shared::{EndpointSlot, EndpointState, Shared};
 
-fn endpoint(listener: &TcpListener) -> Arc<EndpointState> {
+/// An Endpoint that listens there.
+pub(super) fn endpoint(listener: &TcpListener, index: u32) -> Arc<EndpointState> {
     let address = listener.local_addr().unwrap();
     let endpoint = Endpoint {
         address: address.ip().to_string().into(),
         drain_deadline_s: None,
-        id: "uid|127.0.0.1|1|TCP".into(),
+        id: format!("uid-{index}|127.0.0.1|{}|TCP", address.port()).into(),
         node: None,
         pod: None,
         port: address.port(),
@@ -27,7 +28,7 @@ fn endpoint(listener: &TcpListener) -> Arc<EndpointState> {
         weight: 1,
         zone: None,
     };
-    let slot = EndpointSlot { index: 0, generation: 1 };
+    let slot = EndpointSlot { index, generation: 1 };
     Arc::new(EndpointState::new(slot, &endpoint, address, Arc::new(EndpointLoad::new(Micros(1), 1))))
 }
 
@@ -36,7 +37,7 @@ pub(super) fn parked(count: usize) -> (Worker, Arc<EndpointState>, Vec<TcpStream
     let config = ProxyConfig { workers: Some(1), access_log: false, ..ProxyConfig::default() };
     let mut worker = Worker::new(Shared::new(config), 0).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = endpoint(&listener);
+    let endpoint = endpoint(&listener, 0);
     for _ in 0..count {
         let permit = Permit::take(&endpoint, None).unwrap();
         worker.begin_dial(permit, Role::Spare(None), None).unwrap();

@@ -1,5 +1,5 @@
-//! Each kind of deadline over real sockets: what the client sees, and how it is counted and logged. Every client has been
-//! idle before, so that its alarm stood a minute away: the deadline in question is an earlier one.
+//! Kinds of deadlines over real sockets: what the client sees, and how it is counted and logged. That each fires in time
+//! is told in virtual time, in `worker/tests/deadlines.rs`.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,9 +11,8 @@ use crate::repeats::Silent;
 use crate::support::{self, Backend, Client, Proxy, Response, text};
 use fairlead_proxy::ProxyConfig;
 
-/// What a deadline below is set to. Late is what comes later than this.
+/// What a deadline below is set to.
 const SHORT_MS: u64 = 300;
-const LATE: Duration = Duration::from_secs(3);
 /// More than all buffers of the kernel hold.
 const HUGE: usize = 64 << 20;
 
@@ -45,7 +44,7 @@ fn mute() -> Backend {
     })
 }
 
-/// Runs `request`, which must take as long as the deadline; gives what came back, and the log's line.
+/// Runs `request`, which must not take less than the deadline; gives what came back, and the log's line.
 fn timed(
     proxy: &Proxy,
     client: &mut Client,
@@ -56,7 +55,7 @@ fn timed(
     let start = Instant::now();
     let response = request(client);
     let took = start.elapsed();
-    assert!(took >= Duration::from_millis(SHORT_MS) && took < LATE, "{took:?}");
+    assert!(took >= Duration::from_millis(SHORT_MS), "{took:?}");
     (response, lines(proxy, 1).remove(0))
 }
 
@@ -87,9 +86,7 @@ fn idle_connection() {
     let backend = mute();
     let proxy = proxy(|config| config.timeouts.downstream_idle_ms = SHORT_MS, &backend);
     let mut client = idle(&proxy);
-    let start = Instant::now();
     assert!(client.is_closed(), "without a word");
-    assert!(start.elapsed() >= Duration::from_millis(SHORT_MS - 50) && start.elapsed() < LATE);
     assert_eq!(lines(&proxy, 1).len(), 1, "no request, no line");
     proxy.finish();
 }
@@ -140,25 +137,6 @@ fn stalled_write_to_the_client() {
     });
     assert_eq!(response.status, 0, "cut off: not to be taken for a whole one");
     assert_line(&line, 200, "SI", "stream_idle_timeout");
-    proxy.finish();
-}
-
-#[test]
-fn stalled_write_to_the_endpoint() {
-    let backend = mute();
-    let proxy = proxy(|config| config.timeouts.stream_idle_ms = SHORT_MS, &backend);
-    let mut client = idle(&proxy);
-    let mut writer = client.stream().try_clone().unwrap();
-    let (response, line) = timed(&proxy, &mut client, |client| {
-        client.send(format!("POST / HTTP/1.1\r\nhost: app.test\r\ncontent-length: {HUGE}\r\n\r\n"));
-        let upload = std::thread::spawn(move || writer.write_all(&vec![1; HUGE]).is_ok());
-        let response = client.response("POST");
-        let _ = client.stream().shutdown(std::net::Shutdown::Both);
-        let _ = upload.join();
-        response
-    });
-    assert_eq!((response.status, response.field("connection")), (504, Some("close")));
-    assert_line(&line, 504, "SI", "upstream_write_timeout");
     proxy.finish();
 }
 

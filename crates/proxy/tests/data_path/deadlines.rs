@@ -49,10 +49,7 @@ fn an_idle_connection_is_closed_without_a_word() {
     let mut fresh = Client::connect(proxy.address);
     let mut used = Client::connect(proxy.address);
     assert_eq!(used.get("/").status, 200);
-    let start = Instant::now();
     assert!(used.is_closed() && fresh.is_closed());
-    let took = start.elapsed();
-    assert!(took > Duration::from_millis(200) && took < Duration::from_secs(3), "{took:?}");
     proxy.finish();
 }
 
@@ -78,7 +75,7 @@ fn a_routes_deadline_is_504() {
         let start = Instant::now();
         assert_eq!(client.get(path).status, 504);
         let took = start.elapsed();
-        assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(2), "{path}: {took:?}");
+        assert!(took >= Duration::from_millis(300), "{path}: {took:?}");
     }
     assert_eq!(
         backend.connections.load(Ordering::Relaxed) + other.connections.load(Ordering::Relaxed),
@@ -143,7 +140,9 @@ fn a_client_that_leaves_ends_its_attempt() {
     let mut client = Client::connect(proxy.address);
     client.send("GET / HTTP/1.1\r\nhost: app.test\r\n\r\n");
     support::wait_until("the attempt", || proxy.in_flight() == 2);
-    drop(client);
+    // As a client does that is killed, or that closes with something unread. What a mere end means is told in
+    // `worker/tests/half_closed.rs`.
+    client.reset();
     proxy.finish();
 }
 
