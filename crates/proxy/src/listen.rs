@@ -5,24 +5,32 @@
 //!    whose number it gets by division; a worker more or less moves no socket that is open.
 //! 2. Descriptors that were passed to the process are used before anything is bound.
 //! 3. A bind that fails hurts no other one. The system's reason is a fact, and it is tried again every second.
-//! 4. A retiring socket is accepted empty by its worker and then closed; connections stay. Its address can be opened
+//! 4. What is accepted inherits keep-alive probes. A client that closes while it waits for an answer looks like one that
+//!    has ended its direction only; when its system has forgotten the connection, a probe is answered with a reset.
+//! 5. A retiring socket is accepted empty by its worker and then closed; connections stay. Its address can be opened
 //!    again before that.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fairlead_balance::Micros;
 use fairlead_snapshot::BindFact;
 use listenfd::ListenFd;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::shared::{ListenSocket, WorkerCell, WorkerMessage};
 
 const RETRY: Micros = Micros::from_secs(1);
 /// The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// After so long without a word a client is probed, then this often until it answers or the probes are used up.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
 
 /// Addresses with the names of their binds.
 pub(crate) type Wanted = BTreeMap<SocketAddr, Arc<str>>;
@@ -164,7 +172,11 @@ impl Sockets {
 
     fn hand_over(&mut self, address: SocketAddr, sockets: Vec<TcpListener>, workers: &[WorkerCell]) {
         let open = self.open.entry(address).or_default();
+        let probes =
+            TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
         for (shard, socket) in sockets.into_iter().enumerate() {
+            // A passed descriptor may be none that can be probed; it is served all the same.
+            let _ = SockRef::from(&socket).set_tcp_keepalive(&probes);
             let socket = ListenSocket { address, shard, socket, open: Arc::clone(open) };
             workers[shard % workers.len()].send(WorkerMessage::Listen(socket));
         }
@@ -248,6 +260,23 @@ mod tests {
         assert!(sockets.want(&wanted(&[address]), &workers, Micros(0)));
         assert!(sockets.facts()[0].listening);
         assert_eq!(workers[0].receive().len(), 1);
+    }
+
+    #[test]
+    fn clients_are_probed_whoever_opened_the_socket() {
+        let (address, holder) = held_port();
+        for passed in [vec![(address, holder)], Vec::new()] {
+            let workers = workers(1);
+            Sockets::new(1, passed).want(&wanted(&[address]), &workers, Micros(0));
+            let got = workers[0].receive();
+            let [WorkerMessage::Listen(socket)] = got.as_slices().0 else { panic!("{got:?}") };
+            socket.socket.set_nonblocking(false).unwrap();
+            let _client = std::net::TcpStream::connect(address).unwrap();
+            let (accepted, _) = socket.socket.accept().unwrap();
+            let accepted = SockRef::from(&accepted);
+            assert!(accepted.keepalive().unwrap());
+            assert_eq!(accepted.tcp_keepalive_time().unwrap(), PROBE_AFTER);
+        }
     }
 
     #[test]

@@ -6,7 +6,10 @@
 //! 3. After an error the connection lingers: our direction ends, the client's is read and dropped for a bounded time,
 //!    so that the answer is not lost to a reset (RFC 9112 section 9.6).
 //! 4. A message that was cut off ends with a reset, never with an orderly close.
-//! 5. Each connection has one alarm. It may have been set for what is over: whether something is due is asked again when
+//! 5. A client that has ended its direction still waits for its answer, as long as the request's deadlines allow. One
+//!    that is gone may look the same until it is written to: then, or at a keep-alive probe, its system answers with a
+//!    reset, and that ends the Exchange at once.
+//! 6. Each connection has one alarm. It may have been set for what is over: whether something is due is asked again when
 //!    it rings.
 
 use fairlead_balance::Micros;
@@ -25,8 +28,6 @@ use crate::worker::upstream::Hands;
 const STEPS: usize = 8;
 /// Free actives that are kept: as many as requests usually run at once.
 const SPARE: usize = 1_024;
-/// A client that has ended its direction may still wait for its answer; one that is gone looks the same.
-const HALF_CLOSED: Micros = Micros(2_000_000);
 /// Bytes of an unread body that are dropped in order to keep a connection.
 pub(super) const DRAIN_BYTES: usize = 64 * 1024;
 /// Bytes that are dropped while lingering.
@@ -259,14 +260,9 @@ impl Worker {
 
     fn relay(&mut self, key: Key, active: &mut Active) -> Progress {
         let Some(down) = self.down(key) else { return Progress::Wait };
-        let (dead, hung_up) = (down.socket.is_dead(), down.socket.is_hung_up());
-        if dead && active.flow.response.stage != Stage::Local {
+        if down.socket.is_dead() && active.flow.response.stage != Stage::Local {
             self.tell(key, active, Event::ClientGone);
             return Progress::Moved;
-        }
-        let waiting = active.flow.response.stage == Stage::Waiting && active.flow.request.received;
-        if hung_up && waiting && active.flow.until == NEVER {
-            active.flow.until = self.now + HALF_CLOSED;
         }
         let sent = self.send_request(key, active);
         let relays = active.flow.phase == Phase::Relay;
@@ -382,8 +378,7 @@ impl Worker {
                     || !flow.request.received
                     || (active.machine.carrier().is_some() && !flow.request.is_done());
                 let stall = if stalls { flow.moved_at + self.times.stream_idle } else { NEVER };
-                let left = if flow.response.stage == Stage::Waiting { flow.until } else { NEVER };
-                active.machine.next_deadline().min(stall).min(left)
+                active.machine.next_deadline().min(stall)
             }
             Phase::Closed { .. } => NEVER,
         }
@@ -424,9 +419,6 @@ impl Worker {
     fn relay_deadline(&mut self, key: Key, active: &mut Active) {
         if active.machine.next_deadline() <= self.now {
             return self.tell(key, active, Event::Tick);
-        }
-        if active.flow.until <= self.now && active.flow.response.stage == Stage::Waiting {
-            return self.tell(key, active, Event::ClientGone);
         }
         if active.flow.response.stage == Stage::Local {
             active.flow.phase = Phase::Closed { reset: true };

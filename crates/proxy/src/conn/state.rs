@@ -142,7 +142,7 @@ pub(crate) struct Flow {
     /// After 101. Aside: few requests have one, and each clears what is here.
     pub(crate) tunnel: Option<Box<Tunnel>>,
     pub(crate) account: Account,
-    /// When the phase ends at the latest; of a relay, only the client's grace after it has ended its direction.
+    /// When the phase ends at the latest, unless it is a relay.
     pub(crate) until: Micros,
     /// When bytes moved last.
     pub(crate) moved_at: Micros,

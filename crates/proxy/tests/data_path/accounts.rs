@@ -122,7 +122,7 @@ fn a_client_that_left_is_logged_as_such() {
     let mut client = Client::connect(proxy.address);
     client.send("GET / HTTP/1.1\r\nhost: app.test\r\n\r\n");
     support::wait_until("the attempt", || proxy.in_flight() == 2);
-    drop(client);
+    client.reset();
     let line = lines(&proxy, 1).remove(0);
     assert_eq!((line["response_code"].as_u64(), line["response_flags"].as_str()), (Some(0), Some("DC")));
     proxy.finish();

@@ -2,6 +2,7 @@
 //! the Pods itself, and so decides what has come before which turn.
 
 mod deadlines;
+mod half_closed;
 mod line;
 
 use std::io::{ErrorKind, Read, Write};

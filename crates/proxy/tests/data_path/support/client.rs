@@ -80,6 +80,11 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Closes it with a reset.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+
     /// The raw connection.
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
