@@ -6,6 +6,7 @@
 //! 2. Last in, first out: the connection that was used last is the one least likely to be closed by its server.
 //! 3. A connection that was parked in this turn is given only where there is no other, and as such: the poller has not
 //!    been asked about it since, so bytes behind its last response would be taken for the answer to the next request.
+//!    Whether the poller, when asked, has told all, is the worker's knowledge.
 //! 4. The pool holds keys and moments; whose sockets they are, and closing them, is the worker's part. What leaves the
 //!    pool by another way than [`take`](Pools::take) is told to the worker, who closes it.
 
@@ -28,7 +29,7 @@ impl Fingerprint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) key: Key,
-    /// Parked before this turn: what was to be said about it, the poller has said.
+    /// Parked before this turn: the poller was asked about it since.
     pub(crate) polled: bool,
 }
 

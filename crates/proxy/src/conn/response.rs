@@ -16,8 +16,8 @@ use super::socket::ReadEnd;
 use super::state::{Active, Conn, Flow, Phase, Stage};
 use crate::exchange::{Death, Event};
 use crate::shared::Phase as Life;
-use crate::worker::Worker;
 use crate::worker::slab::Key;
+use crate::worker::{UNREQUESTED, Worker};
 
 /// Room for the framing of what one read gave.
 const CHUNK_FRAMING: usize = 32;
@@ -152,7 +152,12 @@ impl Worker {
         match up.socket.read(buffer) {
             ReadEnd::Blocked => false,
             ReadEnd::Data(_) => {
-                if !std::mem::replace(&mut flow.response.begun, true) {
+                if !flow.response.begun {
+                    if !active.machine.is_sent() {
+                        self.refuse_unrequested(key, active);
+                        return true;
+                    }
+                    flow.response.begun = true;
                     self.tell(key, active, Event::FirstByte);
                 }
                 if active.flow.response.stage == Stage::Waiting {
@@ -175,6 +180,12 @@ impl Worker {
 
     fn refuse_response(&mut self, key: Key, active: &mut Active, reason: Reason) {
         self.cell().stats.refused_responses.add(reason.as_str());
+        self.upstream_died(key, active, Death::Protocol);
+    }
+
+    /// The Endpoint has said something, and has got nothing of the request yet.
+    fn refuse_unrequested(&mut self, key: Key, active: &mut Active) {
+        self.cell().stats.refused_responses.add(UNREQUESTED);
         self.upstream_died(key, active, Death::Protocol);
     }
 

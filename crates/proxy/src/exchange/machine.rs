@@ -109,6 +109,11 @@ impl Exchange {
         self.carrier.map(|carrier| carrier.id)
     }
 
+    /// Whether a byte of the request has gone to the Endpoint that is to answer.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.carrier.is_some_and(|carrier| carrier.sent)
+    }
+
     /// Whether it waits for room at an Endpoint.
     pub(crate) fn awaits_room(&self) -> bool {
         self.waiting.is_some()
@@ -303,7 +308,7 @@ impl Exchange {
     fn died(&mut self, death: Death, now: Micros, driver: &mut impl Driver) -> Step {
         let Some(carrier) = self.carrier.take() else { return Step::Continue };
         // An idle connection that its server closed says nothing about the server.
-        if carrier.sent || death == Death::Silent {
+        if carrier.sent || matches!(death, Death::Silent | Death::Protocol) {
             driver.report(carrier.id, carrier.peer, Report::Died(death));
         }
         driver.abandon(carrier.id);
@@ -318,7 +323,7 @@ impl Exchange {
         if now >= self.plan.deadline {
             return self.fail(Failure::TIMEOUT, driver);
         }
-        if !carrier.sent && death != Death::Protocol {
+        if !carrier.sent {
             driver.count(Retry::NeverSent);
             return self.open_next(Want::Dial, now, driver);
         }
@@ -437,6 +442,7 @@ fn dial_failure(error: DialError) -> Failure {
     match error {
         DialError::Refused | DialError::Unreachable => Failure::CONNECT,
         DialError::TimedOut => Failure::CONNECT_TIMEOUT,
+        DialError::Spoke => Failure::PROTOCOL,
         DialError::Local => Failure::LOCAL,
     }
 }

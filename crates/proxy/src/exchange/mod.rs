@@ -6,7 +6,8 @@
 //!
 //! Laws (RFC 9110 section 9.2.2):
 //! 1. *Never sent* (no byte accepted by the kernel): any method moves on to another Endpoint, at most
-//!    [`MAX_ATTEMPTS`] attempts in all. Moving on costs no budget: no server has seen the request.
+//!    [`MAX_ATTEMPTS`] attempts in all. Moving on costs no budget: no server has seen the request. That holds too for an
+//!    Endpoint that speaks before it was asked, or ends what it has just accepted.
 //! 2. *Sent, then the connection died before any response byte* (a 1xx is one): GET, HEAD, OPTIONS, PUT and DELETE
 //!    whose body can be sent again whole go once more, if the budget allows.
 //! 3. *Never*: another method once a byte was accepted; after a response byte; an Upgrade once sent; a partly streamed
@@ -95,8 +96,10 @@ pub(crate) enum Opened {
 /// Why a dial failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DialError {
-    /// ECONNREFUSED, ECONNRESET: somebody answered.
+    /// ECONNREFUSED, ECONNRESET, or accepted and closed at once: somebody answered.
     Refused,
+    /// It spoke before it was asked: what it says is nobody's answer.
+    Spoke,
     /// EHOSTUNREACH, ENETUNREACH and the like: nobody is there.
     Unreachable,
     /// No answer within [`Plan::connect_timeout`].

@@ -8,7 +8,7 @@ use super::stats::Gauge;
 /// The failure that let an Endpoint be passed over: the last of those in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ejection {
-    /// A dial was refused.
+    /// A dial was refused, or accepted and closed at once.
     Refused,
     /// A dial had no answer in time: it was hedged, or given up.
     TimedOut,
@@ -16,11 +16,13 @@ pub enum Ejection {
     Unreachable,
     /// A connection under a request ended by the TCP user timeout, or because its host became unreachable.
     Silent,
+    /// It spoke on a new connection before it was asked.
+    Spoke,
 }
 
 impl Ejection {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Refused, Self::TimedOut, Self::Unreachable, Self::Silent];
+    pub const ALL: [Self; 5] = [Self::Refused, Self::TimedOut, Self::Unreachable, Self::Silent, Self::Spoke];
 
     /// A stable code.
     pub const fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Ejection {
             Self::TimedOut => "timed_out",
             Self::Unreachable => "unreachable",
             Self::Silent => "silent",
+            Self::Spoke => "unrequested_bytes",
         }
     }
 }

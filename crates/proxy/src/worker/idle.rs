@@ -2,15 +2,18 @@
 //!
 //! Laws:
 //! 1. Anything that the poller says about an idle connection but that it can be written to closes it at once, and no
-//!    request meets it: it is not looked at when it is taken.
-//! 2. Only one that was parked in the same turn is looked at, since the poller had no chance to speak: what is behind
-//!    its response must not become the answer to the next request. Bytes that come after that request was sent cannot
-//!    be told from its answer by anybody.
+//!    request meets it: it is not looked at when it is taken. What it has said before keeps a connection out of the
+//!    pool, since it will not say it again.
+//! 2. It is looked at where the poller had no chance to speak: if it was parked in the same turn, or if there were more
+//!    events than a turn takes. What is behind a response must not become the answer to the next request. Bytes that
+//!    come after that request was sent cannot be told from its answer by anybody.
+
+use std::sync::Arc;
 
 use fairlead_balance::Micros;
 
-use super::Worker;
 use super::slab::Key;
+use super::{UNREQUESTED, Worker};
 use crate::conn::socket::Silence;
 use crate::conn::state::Role;
 use crate::pool::Fingerprint;
@@ -21,7 +24,7 @@ impl Worker {
     pub(crate) fn park(&mut self, key: Key) {
         let (unacked, idle) = (self.times.unacked, self.times.upstream_idle);
         let Some(up) = self.up(key) else { return };
-        if up.socket.is_hung_up() || up.endpoint.is_gone() {
+        if up.socket.is_readable() || up.endpoint.is_gone() {
             self.close_up(key);
             return;
         }
@@ -46,25 +49,28 @@ impl Worker {
     pub(super) fn take_idle(&mut self, endpoint: &EndpointState, fresh: Option<Micros>) -> Option<Key> {
         loop {
             let taken = self.pools.take(endpoint.slot, Fingerprint::PLAIN_HTTP1, self.now, fresh)?;
-            let Some(up) = self.up(taken.key) else { continue };
-            let silence = if taken.polled { Silence::Kept } else { up.socket.look() };
-            match silence {
-                Silence::Kept => return Some(taken.key),
-                Silence::Ended => {}
-                Silence::Broken => {
-                    self.cell().stats.refused_responses.add("unrequested_bytes");
-                    endpoint.last_failure.note(self.now, "UPE");
-                }
+            if (taken.polled && self.told_all) || self.look(taken.key) == Silence::Kept {
+                return Some(taken.key);
             }
             self.close_taken(taken.key);
         }
     }
 
+    /// Looks at a connection on which nothing was asked. Bytes on it are counted.
+    pub(super) fn look(&mut self, key: Key) -> Silence {
+        let Some(up) = self.up(key) else { return Silence::Ended };
+        let silence = up.socket.look();
+        if silence == Silence::Broken {
+            let endpoint = Arc::clone(&up.endpoint);
+            endpoint.last_failure.note(self.now, "UPE");
+            self.cell().stats.refused_responses.add(UNREQUESTED);
+        }
+        silence
+    }
+
     /// Closes a connection that was taken out of its pool.
     pub(super) fn close_taken(&mut self, key: Key) {
-        if let Some(up) = self.up(key) {
-            up.role = Role::Leaving;
-        }
+        self.set_role(key, Role::Leaving);
         self.close_up(key);
     }
 

@@ -40,7 +40,7 @@ use mio::{Events, Poll, Token, Waker};
 use crate::access_log::LogWriter;
 use crate::conn::buffer::Buffers;
 use crate::conn::record::Closing;
-use crate::conn::state::{Active, Conn, Down, Phase as ConnPhase, Up};
+use crate::conn::state::{Active, Conn, Down, Phase as ConnPhase, Role, Up};
 use crate::pool::Pools;
 use crate::shared::{BindConnections, BindTable, Phase, Root, Shared, WorkerCell};
 use crate::timer::Wheel;
@@ -54,6 +54,8 @@ const WAKER: Token = Token(usize::MAX);
 const BATCH: usize = 1024;
 /// Requests that one turn begins: enough that a turn's own work does not count, few enough for the cache.
 const FRESH_PER_TURN: usize = 32;
+/// What is counted when an Endpoint speaks before it was asked.
+pub(crate) const UNREQUESTED: &str = "unrequested_bytes";
 /// The longest sleep: the heartbeat must be seen at least once a second.
 const HEARTBEAT: Micros = Micros(900_000);
 
@@ -112,6 +114,8 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) poll: Poll,
     pub(crate) now: Micros,
+    /// In this turn the poller has told all that it had to tell: there were fewer events than it may give at once.
+    told_all: bool,
     pub(crate) conns: Slab<Conn>,
     pub(crate) wheel: Wheel<Key>,
     pub(crate) buffers: Buffers,
@@ -190,6 +194,7 @@ impl Worker {
             index,
             poll,
             now,
+            told_all: false,
             conns: Slab::default(),
             wheel: Wheel::new(now),
             buffers: Buffers::default(),
@@ -237,10 +242,12 @@ impl Worker {
 
     /// Asks the poller for a batch.
     fn wait(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
-        match self.poll.poll(events, Some(timeout)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
-        }
+        self.told_all = match self.poll.poll(events, Some(timeout)) {
+            Ok(()) => events.iter().count() < events.capacity(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => false,
+            Err(error) => return Err(error),
+        };
+        Ok(())
     }
 
     /// Does what there is to do at this moment, with what the poller said.
@@ -358,6 +365,12 @@ impl Worker {
         match self.conns.get_mut(key) {
             Some(Conn::Up(up)) => Some(up),
             _ => None,
+        }
+    }
+
+    fn set_role(&mut self, key: Key, role: Role) {
+        if let Some(up) = self.up(key) {
+            up.role = role;
         }
     }
 

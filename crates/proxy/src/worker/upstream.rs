@@ -5,6 +5,8 @@
 //! 2. A dial that nobody waits for any more finishes into the pool or fails by itself.
 //! 3. A connection holds its Endpoint's permit for life; what happens at the limit is in [`mod@super::room`].
 //! 4. Whether a dial succeeded is told to the Ledger for every dial; that it failed, once.
+//! 5. A new connection has succeeded only if it is silent. What has come before a request was sent is nobody's answer,
+//!    and there may be no further event to tell of it.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use mio::net::TcpStream;
 use super::Worker;
 use super::adopt::Picked;
 use super::slab::Key;
-use crate::conn::socket::{Socket, dial};
+use crate::conn::socket::{Silence, Socket, dial};
 use crate::conn::state::{Attempt, Conn, Flow, Role, Up};
 use crate::exchange::{AttemptId, Death, DialError, Driver, Event, Opened, Peer, Report, Retry, Want};
 use crate::shared::{BackendSlot, BackendState, Ejection, EndpointState};
@@ -180,9 +182,13 @@ impl Worker {
             DialError::Refused => (endpoint.load.dial_failed(self.now), Ejection::Refused),
             DialError::TimedOut => (endpoint.load.suspected(self.now), Ejection::TimedOut),
             DialError::Unreachable => (endpoint.load.suspected(self.now), Ejection::Unreachable),
+            DialError::Spoke => (endpoint.load.dial_failed(self.now), Ejection::Spoke),
             DialError::Local => return,
         };
         endpoint.note_dial_failure(self.now);
+        if error == DialError::Spoke {
+            endpoint.last_failure.note(self.now, "UPE");
+        }
         if passed_over && let Some(backend) = backend {
             backend.ejections.add(self.index, ejection);
         }
@@ -241,7 +247,8 @@ impl Worker {
         match up.role {
             Role::Busy(owner, _) => self.drive(owner),
             Role::Idle | Role::Leaving => {
-                if up.socket.is_readable() || up.socket.is_hung_up() {
+                if up.socket.is_readable() {
+                    self.look(key);
                     self.close_up(key);
                 }
             }
@@ -250,23 +257,23 @@ impl Worker {
     }
 
     fn on_dial(&mut self, key: Key) {
-        let now = self.now;
         let Some(up) = self.up(key) else { return };
         if !up.socket.is_writable() {
             return;
         }
         let Some(result) = up.socket.dial_result() else { return };
         let (role, endpoint, counted) = (up.role, Arc::clone(&up.endpoint), up.counted);
+        let result = result.and_then(|()| self.is_silent(key));
         if result.is_ok() {
-            endpoint.load.dial_succeeded(now);
+            endpoint.load.dial_succeeded(self.now);
         }
         match (role, result) {
             (Role::Dialing(owner, id), Ok(())) => {
-                up.role = Role::Busy(owner, id);
+                self.set_role(key, Role::Busy(owner, id));
                 self.notify(owner, Event::Connected(id));
             }
             (Role::Dialing(owner, id), Err(error)) => {
-                up.role = Role::Leaving;
+                self.set_role(key, Role::Leaving);
                 self.notify(owner, Event::DialFailed(id, error));
                 // The machine has abandoned it; this is for a machine that was over.
                 self.close_up(key);
@@ -278,6 +285,18 @@ impl Worker {
                 }
                 self.close_up(key);
             }
+        }
+    }
+
+    /// Whether nothing has come yet on a new connection.
+    fn is_silent(&mut self, key: Key) -> Result<(), DialError> {
+        if !self.up(key).is_some_and(|up| up.socket.is_readable()) {
+            return Ok(());
+        }
+        match self.look(key) {
+            Silence::Kept => Ok(()),
+            Silence::Ended => Err(DialError::Refused),
+            Silence::Broken => Err(DialError::Spoke),
         }
     }
 

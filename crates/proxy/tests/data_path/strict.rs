@@ -131,6 +131,24 @@ fn a13_an_answer_before_the_body_was_sent_never_lets_the_body_become_a_request()
 }
 
 #[test]
+fn a13_an_answer_amid_a_chunked_upload_ends_the_connection_before_the_rest_can_be_a_request() {
+    let backend = first_answer(answer("401 Unauthorized", &[], b"who?"));
+    let proxy = Proxy::start(&[&backend]);
+    let mut client = Client::connect(proxy.address);
+    client.send(format!("POST / {LINE}transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"));
+    let response = client.response("POST");
+    assert_eq!((response.status, response.field("connection")), (401, Some("close")));
+    assert_eq!(response.text(), "who?");
+    // The rest comes late, and reads like a request.
+    client.try_send(format!("GET /hidden {LINE}\r\n"));
+    client.try_send("0\r\n\r\n");
+    assert!(client.is_closed());
+    assert_eq!(Client::connect(proxy.address).get("/").text(), "own");
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 2, "the answered connection was not used again");
+    proxy.finish();
+}
+
+#[test]
 fn a13_what_follows_the_last_request_of_a_connection_is_not_read_as_one() {
     let hidden = format!("GET /hidden {LINE}\r\n");
     for last in [
@@ -236,6 +254,46 @@ fn a15_bytes_behind_a_response_are_never_given_to_the_next_client() {
         let mut other = Client::connect(proxy.address);
         assert_eq!(other.get("/").text(), "own", "{how}: another client");
         assert_eq!(backend.connections.load(Ordering::Relaxed), 2, "{how}");
+        proxy.finish();
+    }
+}
+
+#[test]
+fn a15_a_body_behind_the_answer_to_head_is_never_given_to_the_next_client() {
+    // With the head, and after it.
+    for pause_ms in [0, 50] {
+        let backend = Backend::raw(move |mut stream, number| {
+            let mut reader = support::reader(&stream);
+            while let Some(request) = reader.request() {
+                if number > 0 {
+                    let _ = stream.write_all(&text("own"));
+                    continue;
+                }
+                assert!(request.line().starts_with("HEAD "), "{request:?}: the connection was used again");
+                // The body looks like an answer of its own.
+                let poison = text("poison");
+                let whole = answer("200 OK", &[], &poison);
+                let (head, body) = whole.split_at(whole.len() - poison.len());
+                if pause_ms == 0 {
+                    let _ = stream.write_all(&whole);
+                } else {
+                    let _ = stream.write_all(head);
+                    support::pause(pause_ms);
+                    let _ = stream.write_all(body);
+                }
+            }
+        });
+        let proxy = Proxy::start(&[&backend]);
+        let mut client = Client::connect(proxy.address);
+        client.send(format!("HEAD / {LINE}\r\n"));
+        let response = client.response("HEAD");
+        assert_eq!((response.status, response.field("content-length")), (200, Some("44")));
+        support::wait_until("the connection's end", || {
+            proxy.endpoint(backend.address).load.connections() == 0
+        });
+        assert_eq!(client.get("/").text(), "own", "the same client");
+        assert_eq!(Client::connect(proxy.address).get("/").text(), "own", "another client");
+        assert_eq!(backend.connections.load(Ordering::Relaxed), 2);
         proxy.finish();
     }
 }

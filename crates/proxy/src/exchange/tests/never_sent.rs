@@ -2,7 +2,7 @@
 
 use super::Mood::{Dials, NoDescriptors, Refuses, Warm};
 use super::{GET, POST, T0, begin};
-use crate::exchange::{AttemptId, Death, DialError, Event, Failure, Flags, Plan, Step, Want};
+use crate::exchange::{AttemptId, Death, DialError, Event, Failure, Flags, Plan, Report, Step, Want};
 
 #[test]
 fn never_sent_moves_on_for_any_method_and_excludes_what_was_tried() {
@@ -73,5 +73,25 @@ fn a_stale_pooled_connection_of_the_only_endpoint_is_replaced_by_a_dial() {
         // But only once, and not after a failed dial.
         let step = exchange.on(Event::DialFailed(AttemptId(1), DialError::Refused), T0, &mut driver);
         assert_eq!(step, Step::Fail(Failure::CONNECT));
+    }
+}
+
+#[test]
+fn an_endpoint_that_speaks_before_it_was_asked_has_not_seen_the_request() {
+    for plan in [GET, POST, Plan { upgrade: true, ..GET }, Plan { replayable: false, repeats: 0, ..POST }] {
+        // On a new connection, which is silent or no connection at all.
+        let (mut exchange, mut driver, _) = begin(plan, &[Dials, Dials]);
+        driver.budget = 0;
+        let spoke = |id| Event::DialFailed(AttemptId(id), DialError::Spoke);
+        assert_eq!(exchange.on(spoke(0), T0, &mut driver), Step::Wait);
+        assert_eq!(exchange.on(spoke(1), T0, &mut driver), Step::Fail(Failure::PROTOCOL));
+        assert_eq!((driver.peers(), driver.reports.len()), (vec![10, 11], 2));
+        // On one that was chosen already, and took nothing of the request yet.
+        let (mut exchange, mut driver, _) = begin(plan, &[Warm, Dials]);
+        driver.budget = 0;
+        assert!(!exchange.is_sent());
+        assert_eq!(exchange.on(Event::Died(Death::Protocol), T0, &mut driver), Step::Wait);
+        assert_eq!(driver.peers(), [10, 11]);
+        assert_eq!(driver.reports, [(10, Report::Died(Death::Protocol))], "unlike an end, it is a failure");
     }
 }

@@ -4,6 +4,7 @@
 mod deadlines;
 mod half_closed;
 mod line;
+mod unrequested;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
