@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.build import installed
 from bench.generator import Load
 from bench.proxies import Proxy, wait_until
 
@@ -32,7 +33,7 @@ class Counted(msgspec.Struct, frozen=True):
 def prefix(folder: Path) -> list[str]:
     """The words before a command that make `count` work; the dumps go into the folder."""
     return [
-        "valgrind",
+        str(installed("valgrind") or "valgrind"),
         "--quiet",
         "--tool=callgrind",
         "--instr-atstart=no",
@@ -85,7 +86,7 @@ def totals(dump: str) -> tuple[int, int]:
 
 
 def _control(proxy: Proxy, word: str) -> None:
-    command = ["callgrind_control", word, str(proxy.pid)]
+    command = [str(installed("callgrind_control") or "callgrind_control"), word, str(proxy.pid)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.build import installed
 from bench.generator import Load
 from bench.proxies import Proxy, wait_until
 
@@ -89,12 +89,13 @@ def _pss(proxy: Proxy) -> int:
 
 def system_calls(proxy: Proxy, load: Load) -> dict[str, float] | None:
     """System calls per saturated request by name, most first; None where strace is missing or may not trace."""
-    if shutil.which("strace") is None:
+    strace = installed("strace")
+    if strace is None:
         return None
     load.run(proxy.target, requests=_FEW, seconds=10)
     counted = []
     for requests in (_FEW, _MANY):
-        calls = _counted(proxy, load, requests)
+        calls = _counted(strace, proxy, load, requests)
         if calls is None:
             return None
         counted.append(calls)
@@ -104,10 +105,10 @@ def system_calls(proxy: Proxy, load: Load) -> dict[str, float] | None:
     return dict(sorted(per_request.items(), key=lambda each: -each[1]))
 
 
-def _counted(proxy: Proxy, load: Load, requests: int) -> tuple[dict[str, int], int] | None:
+def _counted(program: Path, proxy: Proxy, load: Load, requests: int) -> tuple[dict[str, int], int] | None:
     with tempfile.NamedTemporaryFile("r", suffix=".strace") as output:
         traced = [word for process in proxy.processes() for word in ("-p", str(process))]
-        command = ["strace", "-c", "-f", "-U", "calls,name", "-o", output.name, *traced]
+        command = [str(program), "-c", "-f", "-U", "calls,name", "-o", output.name, *traced]
         strace = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             assert strace.stderr is not None

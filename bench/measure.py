@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import statistics
@@ -15,8 +16,9 @@ from bench.figures import Slice
 from bench.generator import Load
 from bench.proxies import Proxy
 
-PROXY_CORE = 1
 LOAD_CORE = 0
+PROXY_CORE = min(1, (os.cpu_count() or 1) - 1)
+"""The same where there is only one, which is good for a test and not for figures."""
 SLICE_S = (0.5, 1.0)
 FOREIGN_MAX = 0.08
 """A slice in which others took more of either core is taken again."""

@@ -4,7 +4,6 @@ Memory allocations are held in `crates/proxy/tests/lean`. The figures come from 
 real proxy with one worker; their difference is what requests alone cost.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from bench import callgrind, cost
 from bench.generator import Load
 from bench.proxies import BareFairlead
+from tests.programs import program as debian_program
 
 pytestmark = pytest.mark.process
 
@@ -48,15 +48,16 @@ def proxy_behind(
 
 
 def test_a_request_takes_two_reads_and_two_writes(load: Load, proxy_behind: Started) -> None:
+    debian_program("strace")
     with proxy_behind([]) as proxy:
         calls = cost.system_calls(proxy, load)
     if calls is None:
-        pytest.skip("strace is missing or may not trace here")
+        pytest.skip("strace may not trace here: it needs root or kernel.yama.ptrace_scope=0")
     assert sum(calls.values()) <= SYSTEM_CALLS_MAX, calls
 
 
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is missing")
 def test_a_request_takes_few_instructions(load: Load, proxy_behind: Started, tmp_path: Path) -> None:
+    debian_program("valgrind")
     with proxy_behind(callgrind.prefix(tmp_path)) as proxy:
         found = callgrind.count(proxy, load, tmp_path)
     assert found.instructions <= INSTRUCTIONS_MAX

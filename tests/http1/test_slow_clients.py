@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.build import debian
+from tests.programs import program
 from tests.proxy.conftest import World, wait_until
 
 pytestmark = pytest.mark.process
@@ -39,10 +39,7 @@ MODES = {
 
 @pytest.fixture(scope="module")
 def slowhttptest() -> str:
-    found = debian("slowhttptest", "slowhttptest")
-    if found is None:
-        pytest.skip("slowhttptest is missing: install Debian's package of that name")
-    return str(found)
+    return program("slowhttptest")
 
 
 @pytest.fixture(scope="module")

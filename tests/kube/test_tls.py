@@ -22,15 +22,15 @@ from fairlead.kube import (
     load_credentials,
 )
 from tests.kube.following import CLIENT
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+from tests.programs import program
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
 class Pki:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, openssl: str) -> None:
         self.folder = folder
+        self._openssl = openssl
         self._run(
             "req",
             "-x509",
@@ -87,12 +87,12 @@ class Pki:
         )
 
     def _run(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
+        subprocess.run([self._openssl, *arguments], cwd=self.folder, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return Pki(tmp_path_factory.mktemp("pki"))
+    return Pki(tmp_path_factory.mktemp("pki"), program("openssl"))
 
 
 class Server:
