@@ -1,4 +1,6 @@
-"""`make bench`: the data plane against nginx and HAProxy on this machine; writes docs/bench and the README's table.
+"""`make bench`: the data plane against nginx and HAProxy on this machine, and what the controller is held to.
+
+It writes docs/bench and the README's table.
 
 Needs root for a network namespace of its own, and two cores. `--peers envoy` takes Envoy too. `--prepare` only builds
 and gets what is needed, so that a run afterwards only measures. `--quick` takes few rounds, and `--only` some of the
@@ -33,7 +35,7 @@ def main() -> int:
     parser.add_argument("--prepare", action="store_true", help="build and get everything, measure nothing")
     parser.add_argument("--rounds", type=int, default=20, help="of each case, at most")
     parser.add_argument(
-        "--minutes", type=float, default=9.0, help="for all rounds together; the rest takes about two"
+        "--minutes", type=float, default=9.0, help="for all rounds together; the rest takes about three"
     )
     parser.add_argument("--only", default="", help="cases whose name contains this; nothing is written")
     parser.add_argument("--peers", default="", help="beside nginx and HAProxy: envoy")
@@ -69,6 +71,9 @@ def outside(python: Path | None, peers: list[str], *, prepare: bool) -> int:
         fairlead=str(python or build.fairlead()),
         peers={name: _text(build.peer(name)) for name in peers},
     )
+    for program in ("strace", "valgrind"):
+        if build.debian(program, program) is None:
+            print(f"{program} cannot be had here: what it counts is left out", file=sys.stderr)
     if prepare:
         return 0
     inside = os.environ | {_INSIDE: msgspec.json.encode(programs).decode()}

@@ -46,6 +46,11 @@ WEIGHTED_PICK_NS_MAX = 100
 PREFIX_ERROR_MAX = 2.5
 WORKER_RATIO_MAX = 2.0
 """Connections of the fullest worker over those of the emptiest."""
+DECODE_MS_MAX = 50
+KEPT_MB_MAX = 15
+"""Of a list of 20,000 endpoints."""
+WAIT_MS_MAX = 10
+"""Of an endpoint change while all of 10,000 Routes change."""
 
 
 def servers(count: int) -> list[tuple[str, int]]:

@@ -1,7 +1,7 @@
-"""What it costs to take in a list of 20,000 endpoints: `python bench/decode.py`.
+"""What it costs to take in a list of 20,000 endpoints: `python -m bench.decode`.
 
 The list has the shape of a real one: 200 EndpointSlices of 100 endpoints, with managedFields, owner references
-and target references. Printed are figures, nothing is asserted: time to split it, to decode it, to take it in
+and target references. Printed are figures, nothing is asserted: time to split it and decode it, and to take it in
 through reflector and store; the longest time for which the event loop was held meanwhile; memory that stays.
 """
 
@@ -20,8 +20,9 @@ from typing import Any
 
 import msgspec
 
+from bench.control import TakenIn, Times
 from fairlead.kube import Follower, Reflector, ServerHealth, Store, service_of_slice
-from fairlead.kube._decode import ItemDecoder, split_line, split_list
+from fairlead.kube._decode import ItemDecoder, split_list
 from fairlead.resources import EndpointSlice
 
 SERVICES, SLICES_EACH, ENDPOINTS_EACH = 50, 4, 100
@@ -86,14 +87,18 @@ def endpoint_slice(number: int) -> dict[str, Any]:
     }
 
 
-def milliseconds(work: Callable[[], object], runs: int) -> tuple[float, float]:
+def milliseconds(work: Callable[[], object], runs: int) -> Times:
     """Best and median."""
     times = []
     for _ in range(runs):
         start = time.perf_counter()
         work()
         times.append((time.perf_counter() - start) * 1000)
-    return min(times), statistics.median(times)
+    return spread(times)
+
+
+def spread(times: list[float]) -> Times:
+    return Times(best=min(times), median=statistics.median(times))
 
 
 class Server:
@@ -160,46 +165,49 @@ async def take_in(body: bytes) -> tuple[float, float, Store[EndpointSlice]]:
     return took * 1000, longest * 1000, store
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=15)
-    runs = parser.parse_args().runs
+def measure(runs: int) -> TakenIn:
+    """All of it."""
     slices = [endpoint_slice(number) for number in range(SERVICES * SLICES_EACH)]
     body = msgspec.json.encode({"metadata": {"resourceVersion": "2000000"}, "items": slices})
-    event = msgspec.json.encode({"type": "MODIFIED", "object": slices[0]})
     del slices
-    print(
-        f"{SERVICES * SLICES_EACH} slices of {ENDPOINTS_EACH} endpoints, {len(body) / 1e6:.2f} MB of JSON, {runs} runs"
-    )
     decoder = ItemDecoder(EndpointSlice)
-
-    def line(name: str, best: float, median: float) -> None:
-        print(f"{name:<44} best {best:8.2f} ms   median {median:8.2f} ms")
-
-    line("split into items", *milliseconds(lambda: split_list(body), runs))
-    line(
-        "split and decode",
-        *milliseconds(lambda: [decoder.decode(raw) for raw in split_list(body).items], runs),
-    )
+    decoded = milliseconds(lambda: [decoder.decode(raw) for raw in split_list(body).items], runs)
     taken = [asyncio.run(take_in(body)) for _ in range(runs)]
-    line(
-        "through reflector and store, in slices",
-        min(t for t, _, _ in taken),
-        statistics.median(t for t, _, _ in taken),
-    )
-    holds = [hold for _, hold, _ in taken]
-    line("  longest hold of the event loop", min(holds), statistics.median(holds))
-    line(
-        "one event of 100 endpoints",
-        *milliseconds(lambda: decoder.decode(split_line(event).object), runs * 20),
-    )
+    stored, held = spread([took for took, _, _ in taken]), spread([hold for _, hold, _ in taken])
     del taken
     gc.collect()
     tracemalloc.start()
     store = asyncio.run(take_in(body))[2]
     gc.collect()
     kept = tracemalloc.get_traced_memory()[0]
-    print(f"{'memory that stays in the store':<44} {kept / 1e6:13.2f} MB for {len(store)} slices")
+    del store
+    return TakenIn(
+        endpoints=SERVICES * SLICES_EACH * ENDPOINTS_EACH,
+        json_mb=len(body) / 1e6,
+        decode_ms=decoded,
+        store_ms=stored,
+        hold_ms=held,
+        kept_mb=kept / 1e6,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--json", action="store_true", help="for programs")
+    options = parser.parse_args()
+    found = measure(options.runs)
+    if options.json:
+        print(msgspec.json.encode(found).decode())
+        return
+    print(f"{found.endpoints:,} endpoints, {found.json_mb:.2f} MB of JSON, {options.runs} runs")
+    for name, times in (
+        ("split and decode", found.decode_ms),
+        ("through reflector and store, in slices", found.store_ms),
+        ("  longest hold of the event loop", found.hold_ms),
+    ):
+        print(f"{name:<44} best {times.best:8.2f} ms   median {times.median:8.2f} ms")
+    print(f"{'memory that stays in the store':<44} {found.kept_mb:13.2f} MB")
 
 
 if __name__ == "__main__":

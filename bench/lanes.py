@@ -12,7 +12,7 @@ change waits from when it is due until its Delta has been published; its computi
 the callback that was running when it was due. Computing is this thread's processor time: unlike wall time it
 leaves out what other processes took.
 
-    PYTHONPATH=python python -m bench.lanes [--routes 10000] [--endpoints 20000] [--every-ms 7]
+    python -m bench.lanes [--routes 10000] [--endpoints 20000] [--every-ms 7]
 """
 
 # ruff: noqa: SLF001, ASYNC110 - it looks into a running controller, from outside of its tasks
@@ -34,6 +34,7 @@ from typing import Any
 
 import msgspec
 
+from bench.control import ENDPOINTS, ROUTES, Lanes, Scene, Waits
 from bench.translate import endpoint, gateway, percentile, slice_, universe
 from fairlead.base import SystemClock, configure_logging
 from fairlead.resources import Kind, kind_of
@@ -219,8 +220,8 @@ class Rig:
             if about.ready and settled and adopted == before and named == routes:
                 return
 
-    async def scene(self, name: str, action: Callable[[], None], *, routes: int) -> None:
-        """Runs one scene to its end and prints its table."""
+    async def scene(self, name: str, action: Callable[[], None], *, routes: int) -> Scene:
+        """Runs one scene to its end."""
         self.changes.start()
         await asyncio.sleep(0.2)
         self.longest.kinds.clear()
@@ -232,8 +233,9 @@ class Rig:
         while not self._done(routes, generation):
             await asyncio.sleep(0.05)
         self.changes.stop()
-        self._report(name, time.perf_counter() - wall, time.thread_time() - cpu)
+        found = self._found(name, time.perf_counter() - wall, time.thread_time() - cpu)
         await self.quiet(routes)
+        return found
 
     def _done(self, routes: int, generation: int) -> bool:
         """Whether a proxy serves what the scene began with a change of `generation`, and all statuses say so."""
@@ -241,21 +243,47 @@ class Rig:
         if translator._world.queue or translator._world.outbox or statuses.waiting or statuses.behind:
             return False
         acked = [proxy.generation or 0 for proxy in self.controller._inventory.proxies]
-        if not acked or min(acked) <= generation + 2:
+        if not acked or min(acked) <= generation:
             return False
         return routes == sum(kind is Kind.HTTP_ROUTE for kind, _ in statuses.names())
 
-    def _report(self, name: str, wall: float, cpu: float) -> None:
-        print(f"\n{name}: {wall:.1f} s, {cpu:.1f} s computed")
-        print(f"    {'longest hold':34} {'wall ms':>9} {'computing ms':>13}")
-        for kind, (took, computed) in sorted(self.longest.kinds.items(), key=lambda item: -item[1][1]):
-            print(f"    {kind:34} {took * 1000:9.1f} {computed * 1000:13.1f}")
-        waits = self.changes.waits
-        for what, values in (("wall", [wait[0] for wait in waits]), ("computing", [w[1] for w in waits])):
-            print(
-                f"    {len(values)} endpoint changes waited, {what:9}: p50 {percentile(values, 0.5) * 1000:.1f}, "
-                f"p99 {percentile(values, 0.99) * 1000:.1f}, max {max(values) * 1000:.1f} ms"
-            )
+    def _found(self, name: str, wall: float, cpu: float) -> Scene:
+        holds = sorted(self.longest.kinds.items(), key=lambda item: -item[1][1])
+        return Scene(
+            name=name,
+            seconds=wall,
+            computed_s=cpu,
+            changes=len(self.changes.waits),
+            wall_ms=waits([each[0] for each in self.changes.waits]),
+            computing_ms=waits([each[1] for each in self.changes.waits]),
+            holds_ms={kind: (took * 1000, computed * 1000) for kind, (took, computed) in holds},
+        )
+
+
+def waits(seconds: list[float]) -> Waits:
+    """Of endpoint changes; where there were none, none has waited."""
+    if not seconds:
+        return Waits(p50=0.0, p99=0.0, longest=0.0)
+    return Waits(
+        p50=percentile(seconds, 0.5) * 1000,
+        p99=percentile(seconds, 0.99) * 1000,
+        longest=max(seconds) * 1000,
+    )
+
+
+def table(scene: Scene) -> str:
+    """For people."""
+    lines = [f"\n{scene.name}: {scene.seconds:.1f} s, {scene.computed_s:.1f} s computed"]
+    lines += [f"    {'longest hold':34} {'wall ms':>9} {'computing ms':>13}"]
+    lines += [
+        f"    {kind:34} {wall:9.1f} {computing:13.1f}" for kind, (wall, computing) in scene.holds_ms.items()
+    ]
+    lines += [
+        f"    {scene.changes} endpoint changes waited, {what:9}: p50 {found.p50:.1f}, p99 {found.p99:.1f}, "
+        f"max {found.longest:.1f} ms"
+        for what, found in (("wall", scene.wall_ms), ("computing", scene.computing_ms))
+    ]
+    return "\n".join(lines)
 
 
 def proxy(path: str) -> None:
@@ -280,7 +308,8 @@ def start_proxy(path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "bench.lanes", "--proxy", str(path)])
 
 
-async def measure(routes: int, endpoints: int, every_s: float) -> None:
+async def measure(routes: int, endpoints: int, every_s: float) -> Lanes:
+    """All scenes, one after the other."""
     with tempfile.TemporaryDirectory(prefix="fairlead-lanes-") as text:
         rig = Rig(Path(text), routes, endpoints, every_s)
         running = asyncio.create_task(rig.controller.run(), name="controller")
@@ -292,7 +321,6 @@ async def measure(routes: int, endpoints: int, every_s: float) -> None:
             ]
             rig.script.tell(*start, *(Synced(kind) for kind in Kind))
             await rig.quiet(routes)
-            print(f"{routes} routes, {endpoints} endpoints, a change every {every_s * 1000:.0f} ms")
 
             def put(listener: str) -> None:
                 rig.script.tell(Upserted(Kind.GATEWAY, gateway(listener), time.monotonic()))
@@ -303,11 +331,16 @@ async def measure(routes: int, endpoints: int, every_s: float) -> None:
                 peer.wait()
                 peer = start_proxy(rig.paths.stream_socket)
 
-            await rig.scene("a Listener is renamed", lambda: put("after"), routes=routes)
-            await rig.scene("the proxy connects anew", replace_proxy, routes=routes)
-            gone = Removed(Kind.GATEWAY, gateway("after"), time.monotonic())
-            await rig.scene("the Gateway goes", lambda: rig.script.tell(gone), routes=0)
-            await rig.scene("the Gateway comes back", lambda: put("after"), routes=routes)
+            def remove() -> None:
+                rig.script.tell(Removed(Kind.GATEWAY, gateway("after"), time.monotonic()))
+
+            scenes = [
+                await rig.scene("a Listener is renamed", lambda: put("after"), routes=routes),
+                await rig.scene("the proxy connects anew", replace_proxy, routes=routes),
+                await rig.scene("the Gateway goes", remove, routes=0),
+                await rig.scene("the Gateway comes back", lambda: put("after"), routes=routes),
+            ]
+            return Lanes(routes=routes, endpoints=endpoints, scenes=scenes)
         finally:
             peer.kill()
             peer.wait()
@@ -319,16 +352,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--routes", type=int, default=10_000)
-    parser.add_argument("--endpoints", type=int, default=20_000)
+    parser.add_argument("--routes", type=int, default=ROUTES)
+    parser.add_argument("--endpoints", type=int, default=ENDPOINTS)
     parser.add_argument("--every-ms", type=float, default=7.0)
+    parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--proxy", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.proxy:
         proxy(args.proxy)
         return
     configure_logging(level="warning")
-    asyncio.run(measure(args.routes, args.endpoints, args.every_ms / 1000))
+    found = asyncio.run(measure(args.routes, args.endpoints, args.every_ms / 1000))
+    if args.json:
+        print(msgspec.json.encode(found).decode())
+        return
+    print(f"{found.routes} routes, {found.endpoints} endpoints, a change every {args.every_ms:.0f} ms")
+    for scene in found.scenes:
+        print(table(scene))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ _MORE = (
 def markdown(results: Results) -> str:
     """The whole page."""
     parts = [
-        "# Data plane: figures",
+        "# Figures",
         "Written by `make bench`, in one run; the method is in [method.md](method.md).",
         "\n".join(_circumstances(results)),
         "## Targets",
@@ -61,6 +61,7 @@ def markdown(results: Results) -> str:
         *_change(results),
         *_picks(results),
         *_workers(results),
+        *_control(results),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -181,13 +182,47 @@ def _workers(results: Results) -> Iterator[str]:
     )
 
 
+def _control(results: Results) -> Iterator[str]:
+    if results.control is None:
+        return
+    taken_in, lanes = results.control.taken_in, results.control.lanes
+    yield "## Controller"
+    yield (
+        f"A list of {taken_in.endpoints:,} endpoints ({taken_in.json_mb:.1f} MB of JSON): split and decoded in "
+        f"{taken_in.decode_ms.median:.1f} ms (best {taken_in.decode_ms.best:.1f}), through reflector and store in "
+        f"{taken_in.store_ms.median:.1f} ms (best {taken_in.store_ms.best:.1f}), in which the event loop is held for "
+        f"{taken_in.hold_ms.median:.1f} ms at the longest; {taken_in.kept_mb:.1f} MB stay in memory."
+    )
+    yield (
+        f"{lanes.routes:,} Routes and {lanes.endpoints:,} endpoints, of which one changes every few milliseconds: how long "
+        "such a change waits, in ms, by the clock and by what this process computed meanwhile; and the longest hold of "
+        "the event loop."
+    )
+    head = ["scene", "s", "changes", "p50", "p99", "longest", "computing p99", "longest", "hold"]
+    yield _table(
+        head,
+        (
+            [
+                scene.name,
+                f"{scene.seconds:.1f}",
+                str(scene.changes),
+                *(f"{value:.1f}" for value in (scene.wall_ms.p50, scene.wall_ms.p99, scene.wall_ms.longest)),
+                f"{scene.computing_ms.p99:.1f}",
+                f"{scene.computing_ms.longest:.1f}",
+                f"{scene.holds_ms['loop'][1]:.1f}" if "loop" in scene.holds_ms else "",
+            ]
+            for scene in lanes.scenes
+        ),
+    )
+
+
 def short(results: Results) -> str:
     """The README's table."""
     found = (_of_target(each) for each in targets(results, Fairlead.name))
     peers = ", ".join(name for name in results.versions if name != Fairlead.name)
     about = (
-        f"Data plane, beside {peers} with one worker each: {results.machine}, {results.date}. Ratios of CPU per request "
-        "to the peer that is the hardest to beat, median (quartiles); below 1 Fairlead takes less."
+        f"Data plane, beside {peers} with one worker each, and controller: {results.machine}, {results.date}. Ratios of "
+        "CPU per request to the peer that is the hardest to beat, median (quartiles); below 1 Fairlead takes less."
     )
     return "\n\n".join(
         [

@@ -10,6 +10,7 @@ import msgspec
 from bench import cases
 from bench.cases import Case
 from bench.change import Change
+from bench.control import Control
 from bench.figures import Row, Slice, Spread, hardest
 from bench.pick import PickCost
 from bench.workers import Workers
@@ -49,6 +50,7 @@ class Results(msgspec.Struct, kw_only=True):
     change: Change | None = None
     picks: list[PickCost] = []
     workers: Workers | None = None
+    control: Control | None = None
     failed: dict[str, str] = {}
     """What could not be measured, and why."""
 
@@ -81,6 +83,8 @@ def targets(results: Results, first: str) -> Iterator[Target]:
         yield from _of_pick(pick)
     if results.workers is not None:
         yield _of_workers(results.workers)
+    if results.control is not None:
+        yield from _of_control(results.control)
 
 
 def _of_case(measured: Measured) -> Iterator[Target]:
@@ -131,6 +135,25 @@ def _of_workers(workers: Workers) -> Target:
     )
     what = "16 connections on 4 workers: fullest over emptiest"
     return Target(what, found, f"{limit:g}", kept == len(ratios))
+
+
+def _of_control(control: Control) -> Iterator[Target]:
+    taken_in, lanes = control.taken_in, control.lanes
+    held = (
+        ("to decode", taken_in.decode_ms.median, cases.DECODE_MS_MAX, "ms"),
+        ("that stays in memory", taken_in.kept_mb, cases.KEPT_MB_MAX, "MB"),
+    )
+    for what, found, limit, unit in held:
+        name = f"a list of {taken_in.endpoints:,} endpoints, {what}"
+        yield Target(name, f"{found:.1f} {unit}", f"{limit} {unit}", found <= limit)
+    worst = max(lanes.scenes, key=lambda scene: scene.computing_ms.longest)
+    waited = worst.computing_ms.longest
+    yield Target(
+        f"longest wait of an endpoint change while {lanes.routes:,} Routes change, computing",
+        f"{waited:.1f} ms ({worst.name})",
+        f"{cases.WAIT_MS_MAX} ms",
+        waited <= cases.WAIT_MS_MAX,
+    )
 
 
 def tell(spread: Spread, digits: int) -> str:

@@ -6,7 +6,6 @@ import datetime as dt
 import os
 import platform
 import random
-import shutil
 import signal
 import sys
 import time
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench import callgrind, change, cost, pick, workers
-from bench.build import version
+from bench import callgrind, change, control, cost, pick, workers
+from bench.build import installed, version
 from bench.cases import CASES, MANY_ENDPOINTS, PORTS, Case, servers
 from bench.figures import Row, rows
 from bench.generator import Load
@@ -26,6 +25,7 @@ from bench.proxies import Direct, Envoy, Fairlead, FourWorkers, HAProxy, Nginx, 
 from bench.results import Costs, Measured, Results
 
 PINNED = ("taskset", "--cpu-list", str(PROXY_CORE))
+BOTH_CORES = ("taskset", "--cpu-list", f"{LOAD_CORE},{PROXY_CORE}")
 PEERS: dict[str, type[Proxy]] = {"nginx": Nginx, "haproxy": HAProxy, "envoy": Envoy}
 
 
@@ -93,6 +93,9 @@ def run(programs: Programs, folder: Path, plan: Plan) -> Results:
                 results.picks = pick.measure(Path(programs.pick_cost), PROXY_CORE)
             with _step(results, "connections per worker"):
                 results.workers = _workers(programs, folder)
+    if not plan.only:
+        with _step(results, "controller"):
+            results.control = control.measure(BOTH_CORES)
     return results
 
 
@@ -173,7 +176,7 @@ def _with_counted(costs: Sequence[Costs], counted: callgrind.Counted | None) -> 
 
 
 def _under_callgrind(programs: Programs, folder: Path, load: Load) -> callgrind.Counted | None:
-    if shutil.which("valgrind") is None:
+    if installed("valgrind") is None:
         return None
     dumps = folder / "callgrind"
     dumps.mkdir()

@@ -7,6 +7,7 @@ import pytest
 
 from bench.cases import CASES
 from bench.change import Change
+from bench.control import Control, Lanes, Scene, TakenIn, Times, Waits
 from bench.figures import Slice, Spread, rows
 from bench.pick import PickCost
 from bench.report import BEGIN, END, fill_in, markdown, write
@@ -36,6 +37,17 @@ ROUND = {
 }
 
 
+def scene(name: str, longest_ms: float) -> Scene:
+    waits = Waits(p50=0.1, p99=1.5, longest=longest_ms)
+    return Scene(name, 4.5, 4.0, 600, wall_ms=waits, computing_ms=waits, holds_ms={"loop": (3.0, 2.25)})
+
+
+def control(*, decode_ms: float = 31.25, kept_mb: float = 12.5, wait_ms: float = 4.5) -> Control:
+    taken_in = TakenIn(20_000, 7.1, Times(30, decode_ms), Times(60, 70), Times(2, 2.5), kept_mb)
+    scenes = [scene("a Listener is renamed", wait_ms), scene("the Gateway goes", 1.0)]
+    return Control(taken_in, Lanes(10_000, 20_000, scenes))
+
+
 def results(**changed: object) -> Results:
     found: dict[str, object] = {
         "machine": "2 cores",
@@ -54,6 +66,7 @@ def results(**changed: object) -> Results:
             PickCost("turns, weighted", weighted=True, pick_ns=90, update_us=1, prefix_error=2.6),
         ],
         "workers": Workers([[4, 4, 4, 4], [6, 4, 4, 2]]),
+        "control": control(),
     }
     return Results(**(found | changed))  # type: ignore[arg-type]
 
@@ -100,6 +113,25 @@ def test_connections_are_spread_evenly_only_if_they_always_are() -> None:
     assert "inf" in empty.found
 
 
+def test_the_controller_is_held_to_its_worst_scene_to_time_and_to_memory() -> None:
+    judged = [each for each in targets(results(), "Fairlead") if "endpoint change" in each.what]
+    assert [(each.found, each.reached) for each in judged] == [("4.5 ms (a Listener is renamed)", True)]
+    for changed, what in (
+        (control(decode_ms=50.1), "to decode"),
+        (control(kept_mb=15.1), "stays in memory"),
+        (control(wait_ms=10.1), "endpoint change while"),
+    ):
+        assert of(what, results()).reached
+        assert not of(what, results(control=changed)).reached
+
+
+def test_a_page_tells_the_controller_s_figures() -> None:
+    text = markdown(results())
+    assert "20,000 endpoints (7.1 MB of JSON): split and decoded in 31.2 ms (best 30.0)" in text
+    assert "12.5 MB stay in memory" in text
+    assert "| a Listener is renamed | 4.5 | 600 | 0.1 | 1.5 | 4.5 | 1.5 | 4.5 | 2.2 |" in text
+
+
 def test_a_page_holds_every_case_and_what_is_missing() -> None:
     text = markdown(results())
     assert "Envoy: not measured" in text
@@ -118,10 +150,11 @@ def test_a_page_tells_what_failed_and_keeps_the_rest() -> None:
 
 
 def test_a_page_of_cases_alone_says_nothing_of_the_rest() -> None:
-    text = markdown(results(costs=[], change=None, picks=[], workers=None))
+    text = markdown(results(costs=[], change=None, picks=[], workers=None, control=None))
     assert "busy machine" not in text
     assert "Picks" not in text
     assert "endpoint's change" not in text
+    assert "Controller" not in text
 
 
 def test_a_run_replaces_the_readme_s_part(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A round of the benchmark from its beginning to the page; how fast anything was is not judged."""
 
-import os
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import build, cases
+from bench import build, cases, control
 from bench.figures import rows
 from bench.generator import Load
 from bench.measure import Bench
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.process
 PEERS: dict[str, type[Proxy]] = {"nginx": Nginx, "haproxy": HAProxy}
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="the proxy and the load need a core each")
 def test_a_short_round_ends_in_a_page(
     load: Load, program: Path, free_ports: Callable[[int], list[int]], tmp_path: Path
 ) -> None:
@@ -52,3 +50,19 @@ def test_a_short_round_ends_in_a_page(
             assert (row.cpu_us.median > 0) is (row.proxy != Direct.name)
     text = markdown(Results(machine="", date="", load_average="", versions={}, missing=[], cases=measured))
     assert text.count("| Fairlead |") == len(measured)
+
+
+def test_the_controller_s_part_ends_in_a_page() -> None:
+    found = control.measure(routes=100, endpoints=200, runs=1)
+    assert found.taken_in.endpoints == 20_000
+    assert found.taken_in.decode_ms.best > 0
+    assert found.taken_in.store_ms.best > 0
+    assert found.taken_in.kept_mb > 1
+    assert (found.lanes.routes, found.lanes.endpoints) == (100, 200)
+    assert len({scene.name for scene in found.lanes.scenes}) == 4
+    for scene in found.lanes.scenes:
+        assert scene.computing_ms.p50 <= scene.computing_ms.p99 <= scene.computing_ms.longest
+        assert scene.holds_ms["loop"][1] > 0
+    assert found.lanes.scenes[0].changes > 0
+    text = markdown(Results(machine="", date="", load_average="", versions={}, missing=[], control=found))
+    assert "| a Listener is renamed |" in text
