@@ -7,6 +7,8 @@
 //! 2. The buffer is bounded. A line that does not fit is dropped and counted.
 //! 3. A line is one line: control bytes, quotes and backslashes of what peers sent are escaped, and bytes that are
 //!    not UTF-8 are replaced.
+//! 4. What a client sent is logged up to a length: 2,048 bytes of `path`, 512 of `user-agent`, `x-request-id` and
+//!    `x-forwarded-for` each. A longer one is cut and ends in `…`; the limits of the codec bound the others.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -19,6 +21,32 @@ use crate::shared::{Phase, Shared};
 /// What a worker may have waiting.
 const CAPACITY: usize = 1 << 20;
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
+
+/// Bytes of a target that are logged. They wait in memory while the request is under way.
+pub(crate) const MAX_PATH: usize = 2_048;
+/// Bytes of any other text of a client's that are logged.
+pub(crate) const MAX_TEXT: usize = 512;
+/// What a text ends in that was cut.
+const CUT: &str = "…";
+
+/// The text in at most `most` bytes, as what is kept of it and what follows. Neither a character of UTF-8 nor a
+/// percent-escape is taken apart.
+pub(crate) fn shortened(text: &[u8], most: usize) -> (&[u8], &'static [u8]) {
+    if text.len() <= most {
+        (text, &[])
+    } else {
+        (&text[..cut_before(text, most - CUT.len())], CUT.as_bytes())
+    }
+}
+
+#[cold]
+fn cut_before(text: &[u8], end: usize) -> usize {
+    let is_inside = |at: usize| text[at] & 0xc0 == 0x80;
+    // The bytes before it that may belong together with those behind: three of a character, two of an escape.
+    let start = (end - 3..=end).rev().find(|&at| !is_inside(at)).unwrap_or(end);
+    let escape = text[start - 2..start].iter().position(|&byte| byte == b'%');
+    escape.map_or(start, |at| start - 2 + at)
+}
 
 /// Lines on their way from one worker to the log thread.
 #[derive(Debug, Default)]
@@ -285,6 +313,30 @@ mod tests {
         let record =
             AccessRecord { path: b"/a\"\\\r\n\x00\xff\xc3\xa9", method: b"GET", ..AccessRecord::default() };
         assert_eq!(line(&record)["path"], "/a\"\\\r\n\0\u{fffd}\u{e9}");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_where_nothing_is_taken_apart() {
+        let cut = |text: &str| {
+            let (kept, mark) = shortened(text.as_bytes(), 12);
+            [kept, mark].concat()
+        };
+        for (text, expected) in [
+            ("", ""),
+            ("123456789012", "123456789012"),
+            ("1234567890123", "123456789…"),
+            ("12345678é0123", "12345678…"),
+            ("1234567é90123", "1234567é…"),
+            ("1234567🦀2345", "1234567…"),
+            ("/34567%C3%A9/", "/34567%C3…"),
+            ("/345678%C3/12", "/345678…"),
+            ("/3456789%C3/1", "/3456789…"),
+            ("/34567890%C3/", "/34567890…"),
+        ] {
+            assert_eq!(String::from_utf8(cut(text)).unwrap(), expected, "{text}");
+        }
+        // Not UTF-8 at all: it is cut all the same.
+        assert_eq!(shortened(&[0x80; 600], MAX_TEXT).0.len(), MAX_TEXT - CUT.len());
     }
 
     #[test]

@@ -112,14 +112,14 @@ pub struct LimitsConfig {
     pub connections: u32,
     /// Client connections per bind.
     pub connections_per_bind: u32,
-    /// Bytes of a request head. A head and a read buffer of 20 KiB are the most that a slow peer can make a connection
-    /// hold: 64 KiB, with what else it needs.
+    /// Bytes of a request head. It and what came behind it are the most that a client alone can make a connection hold.
     pub request_head_bytes: u32,
     /// Fields of a request head.
     pub request_fields: u32,
     /// Bytes of a request body; 0 means no limit. Bodies are passed on as they come, whatever their size.
     pub request_body_bytes: u64,
-    /// Bytes of a response head; see there.
+    /// Bytes of a response head. It and a read buffer of 20 KiB with what the client pipelined are the most that slow
+    /// peers can make a connection hold: 64 KiB, with the request's texts for the access log and what else it needs.
     pub response_head_bytes: u32,
     /// Bytes of a request body that are kept so that it can be sent again.
     pub replay_bytes: u32,
@@ -135,7 +135,7 @@ impl Default for LimitsConfig {
             request_head_bytes: 40 << 10,
             request_fields: 100,
             request_body_bytes: 0,
-            response_head_bytes: 40 << 10,
+            response_head_bytes: 36 << 10,
             replay_bytes: 64 << 10,
             idle_per_endpoint: 256,
         }

@@ -5,6 +5,8 @@
 //! 2. The free list is last in, first out, so that the few in use stay in the cache, and it is bounded.
 //! 3. A buffer has [`READ_BYTES`]; only a head that does not fit makes it grow, and a grown one is not kept: neither in
 //!    the list nor by a connection that waits, once the head is gone.
+//! 4. While a large head waits somewhere else, what came behind it waits in a buffer that just fits: both together are no
+//!    more than what was read.
 
 /// Bytes of a read buffer.
 pub(crate) const READ_BYTES: usize = 20 * 1024;
@@ -23,7 +25,11 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     fn new() -> Self {
-        Self { bytes: vec![0; READ_BYTES], start: 0, end: 0 }
+        Self::of(READ_BYTES)
+    }
+
+    fn of(size: usize) -> Self {
+        Self { bytes: vec![0; size], start: 0, end: 0 }
     }
 
     /// What is filled.
@@ -72,9 +78,10 @@ impl Buffer {
 
     /// Doubles it up to `most` bytes; false if it has them already.
     pub(crate) fn grow(&mut self, most: usize) -> bool {
-        let size = (self.bytes.len() * 2).min(most);
+        let size = (self.bytes.len() * 2).max(READ_BYTES).min(most);
         let grows = size > self.bytes.len();
         if grows {
+            self.bytes.reserve_exact(size - self.bytes.len());
             self.bytes.resize(size, 0);
         }
         grows
@@ -82,7 +89,7 @@ impl Buffer {
 
     /// Leaves [`HEADROOM`] in front of an empty buffer.
     pub(crate) fn keep_headroom(&mut self) {
-        if self.is_empty() {
+        if self.is_empty() && self.bytes.len() > HEADROOM {
             self.start = HEADROOM;
             self.end = HEADROOM;
         }
@@ -113,6 +120,15 @@ impl Buffers {
         self.free.pop().unwrap_or_else(Buffer::new)
     }
 
+    /// The one in the slot, or an empty one: never one that is too small to read into.
+    #[inline]
+    pub(crate) fn ensure<'a>(&mut self, slot: &'a mut Option<Buffer>) -> &'a mut Buffer {
+        if slot.as_ref().is_some_and(|buffer| buffer.is_empty() && buffer.bytes.len() < READ_BYTES) {
+            *slot = None;
+        }
+        slot.get_or_insert_with(|| self.take())
+    }
+
     /// Gives one back.
     pub(crate) fn give(&mut self, mut buffer: Buffer) {
         if self.free.len() < KEEP && buffer.bytes.len() == READ_BYTES {
@@ -129,24 +145,33 @@ impl Buffers {
         }
     }
 
-    /// The same; and one that has grown is exchanged for an ordinary one, if what it holds fits.
+    /// The same; and one that holds more room than it needs is exchanged: one behind a `large` head that waits elsewhere,
+    /// for one that just fits, and one that has grown, for an ordinary one, if what it holds fits.
     #[inline]
-    pub(crate) fn settle(&mut self, slot: &mut Option<Buffer>) {
+    pub(crate) fn settle(&mut self, slot: &mut Option<Buffer>, large: bool) {
         let Some(buffer) = slot else { return };
         if buffer.is_empty() {
             self.give_any(slot);
-        } else if buffer.bytes.len() > READ_BYTES {
-            self.exchange_grown(slot);
+        } else if large || buffer.bytes.len() > READ_BYTES {
+            self.exchange(slot, large);
         }
     }
 
-    fn exchange_grown(&mut self, slot: &mut Option<Buffer>) {
-        if let Some(grown) = slot.take_if(|buffer| buffer.len() <= READ_BYTES) {
-            let mut buffer = self.take();
-            buffer.bytes[..grown.len()].copy_from_slice(grown.filled());
-            buffer.end = grown.len();
-            *slot = Some(buffer);
-        }
+    #[cold]
+    fn exchange(&mut self, slot: &mut Option<Buffer>, large: bool) {
+        let gains = |buffer: &mut Buffer| {
+            if large {
+                buffer.bytes.len() >= READ_BYTES && !buffer.is_full()
+            } else {
+                buffer.len() <= READ_BYTES
+            }
+        };
+        let Some(roomy) = slot.take_if(gains) else { return };
+        let mut buffer = if large { Buffer::of(roomy.len()) } else { self.take() };
+        buffer.bytes[..roomy.len()].copy_from_slice(roomy.filled());
+        buffer.end = roomy.len();
+        self.give(roomy);
+        *slot = Some(buffer);
     }
 
     /// Gives one back, whatever it holds.
@@ -212,11 +237,32 @@ mod tests {
         put(&mut buffer, &vec![b'h'; READ_BYTES]);
         put(&mut buffer, b"body");
         let mut slot = Some(buffer);
-        buffers.settle(&mut slot);
+        buffers.settle(&mut slot, false);
         assert_eq!(slot.as_ref().unwrap().bytes.len(), READ_BYTES * 2, "it does not fit yet");
         slot.as_mut().unwrap().consume(READ_BYTES);
-        buffers.settle(&mut slot);
+        buffers.settle(&mut slot, false);
         let buffer = slot.unwrap();
         assert_eq!((buffer.filled(), buffer.bytes.len()), (&b"body"[..], READ_BYTES));
+    }
+
+    #[test]
+    fn behind_a_large_head_that_waits_elsewhere_stands_what_just_fits_and_the_next_read_has_room_again() {
+        let mut buffers = Buffers::default();
+        let mut buffer = buffers.take();
+        put(&mut buffer, b"behind");
+        let mut slot = Some(buffer);
+        buffers.settle(&mut slot, true);
+        let tight = slot.as_mut().unwrap();
+        assert_eq!((tight.filled(), tight.bytes.len()), (&b"behind"[..], 6));
+        assert_eq!(buffers.free.len(), 1, "the roomy one is free again");
+        buffers.settle(&mut slot, true);
+        assert!(slot.as_ref().unwrap().is_full());
+        let grown = buffers.ensure(&mut slot);
+        assert!(grown.grow(READ_BYTES * 2), "what is not whole gets room behind it");
+        assert_eq!((grown.filled(), grown.bytes.len()), (&b"behind"[..], READ_BYTES));
+        let mut slot = Some(Buffer::of(6));
+        slot.as_mut().unwrap().keep_headroom();
+        assert!(!slot.as_mut().unwrap().room().is_empty(), "there is no headroom in six bytes");
+        assert_eq!(buffers.ensure(&mut slot).bytes.len(), READ_BYTES);
     }
 }

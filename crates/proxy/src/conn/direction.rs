@@ -48,6 +48,8 @@ pub(super) enum Flowed {
 impl Direction {
     /// First the rest of the head, then what the sender sent behind its own head.
     pub(super) fn new(head: Vec<u8>, head_sent: usize, behind: Option<Buffer>, now: Micros) -> Self {
+        // One that has gone already would stay for as long as the tunnel.
+        let (head, head_sent) = if head_sent < head.len() { (head, head_sent) } else { (Vec::new(), 0) };
         let mut made = Self { head, head_sent, buffer: behind, moved_at: now, ..Self::default() };
         made.follow_frames();
         made

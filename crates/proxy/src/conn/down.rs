@@ -107,8 +107,7 @@ impl Worker {
 
     /// Nothing moves: give up what is not needed, set the deadline.
     fn rest(&mut self, key: Key, mut active: Box<Active>) {
-        self.buffers.settle(&mut active.flow.inbound);
-        self.buffers.settle(&mut active.flow.outbound);
+        active.flow.settle(&mut self.buffers);
         let idle = active.flow.phase == Phase::Head && active.flow.inbound.is_none();
         if idle {
             self.keep_spare(active);

@@ -1,6 +1,8 @@
 //! What is remembered of a request for its counters and its line in the access log.
 //!
-//! Law: an account is opened once per request and closed once, whichever way the request ends; the gauges follow it.
+//! Laws:
+//! 1. An account is opened once per request and closed once, whichever way the request ends; the gauges follow it.
+//! 2. What it copies of a head is short, however long the head: it is held for as long as the request takes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,12 +10,16 @@ use std::sync::Arc;
 use fairlead_balance::{Micros, Reason};
 use fairlead_http1::{HeadStorage, RequestHead, Version};
 
-use crate::access_log::{AccessRecord, LogWriter};
+use super::state::trim;
+use crate::access_log::{AccessRecord, LogWriter, MAX_PATH, MAX_TEXT, shortened};
 use crate::exchange::{Failure, Flags};
 use crate::shared::{BackendState, EndpointState, RouteStats, WorkerCell};
 
 /// Fields of a request that the access log wants, copied while the head is at hand.
 const TEXTS: usize = 6;
+
+/// Texts are held in steps of so many bytes, so that requests of different lengths need the same room.
+const STEP: usize = 256;
 
 /// The account of one request.
 #[derive(Debug, Default)]
@@ -60,25 +66,30 @@ impl Account {
     /// Forgets everything but the capacity.
     pub(crate) fn clear(&mut self) {
         let mut text = std::mem::take(&mut self.text);
-        text.clear();
+        trim(&mut text);
         *self = Self { text, ..Self::default() };
     }
 
     /// Copies what the access log wants of the head.
     pub(crate) fn note_head(&mut self, head: &RequestHead, buf: &[u8], storage: &HeadStorage) {
         self.http10 = head.version == Version::Http10;
-        let value = |name: &'static [u8]| storage.value(buf, name).unwrap_or_default();
-        let texts = [
-            head.method_name(buf),
-            head.target(buf),
-            head.authority(buf).unwrap_or_default(),
-            value(b"user-agent"),
-            value(b"x-request-id"),
-            value(b"x-forwarded-for"),
+        let text = |name: &'static [u8]| shortened(storage.value(buf, name).unwrap_or_default(), MAX_TEXT);
+        let texts: [_; TEXTS] = [
+            // The codec bounds the method, and the authority.
+            (head.method_name(buf), &[][..]),
+            shortened(head.target(buf), MAX_PATH),
+            (head.authority(buf).unwrap_or_default(), &[][..]),
+            text(b"user-agent"),
+            text(b"x-request-id"),
+            text(b"x-forwarded-for"),
         ];
         self.text.clear();
-        for (text, end) in texts.iter().zip(&mut self.ends) {
-            self.text.extend_from_slice(text);
+        let length: usize = texts.iter().map(|(kept, mark)| kept.len() + mark.len()).sum();
+        // Grown piece by piece it would get up to twice its room.
+        self.text.reserve_exact(length.next_multiple_of(STEP));
+        for ((kept, mark), end) in texts.iter().zip(&mut self.ends) {
+            self.text.extend_from_slice(kept);
+            self.text.extend_from_slice(mark);
             *end = self.text.len() as u32;
         }
     }
@@ -168,6 +179,9 @@ impl FlagText {
 
 #[cfg(test)]
 mod tests {
+    use fairlead_http1::{HeadCursor, Limits};
+
+    use super::super::state::KEEP;
     use super::*;
 
     #[test]
@@ -176,5 +190,28 @@ mod tests {
         assert_eq!(text.as_str(), "-");
         text.fill(Failure::CONNECT.with(Flags::URX).flags);
         assert_eq!(text.as_str(), "UF,URX");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_head_is_short_and_says_where_it_was_cut() {
+        let long = "x".repeat(9_000);
+        let head = format!(
+            "PURGE /{long} HTTP/1.1\r\nHost: {}.example\r\nUser-Agent: {long}\r\nX-Request-Id: {long}\r\nX-Forwarded-For: {long}\r\n\r\n",
+            "h".repeat(240)
+        );
+        let (buf, mut storage) = (head.as_bytes(), HeadStorage::new());
+        let head = RequestHead::parse(buf, &mut HeadCursor::default(), &mut storage, &Limits::REQUEST);
+        let mut account = Account::default();
+        account.note_head(&head.unwrap().unwrap(), buf, &storage);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|index| account.text(index).len()), [5, 2_048, 248, 512, 512, 512]);
+        assert!([1, 3, 4, 5].iter().all(|&index| account.text(index).ends_with("x…".as_bytes())));
+        assert!(account.text.capacity() <= KEEP, "{}", account.text.capacity());
+    }
+
+    #[test]
+    fn a_free_account_keeps_little_room() {
+        let mut account = Account { text: Vec::with_capacity(40 << 10), ..Account::default() };
+        account.clear();
+        assert!(account.text.capacity() <= KEEP);
     }
 }

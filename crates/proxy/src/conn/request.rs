@@ -28,6 +28,8 @@ impl Flow {
             && request.ready <= limit
             && let Some(buffer) = &mut self.inbound
         {
+            // Grown by itself a large head would get twice its room.
+            request.out.reserve_exact(request.ready);
             request.out.extend_from_slice(&buffer.filled()[..request.ready]);
             buffer.consume(std::mem::take(&mut request.ready));
         }
@@ -126,8 +128,10 @@ impl Worker {
     fn send_body(&mut self, key: Key, active: &mut Active, conn: Key) -> bool {
         let flow = &mut active.flow;
         let mut moved = false;
+        // It is sent, and without its body at hand it is not sent again.
+        flow.request.release_head();
         if flow.request.ready == 0 && !flow.request.received {
-            let buffer = flow.inbound.get_or_insert_with(|| self.buffers.take());
+            let buffer = self.buffers.ensure(&mut flow.inbound);
             // Nothing is ready, so what it holds is less than a unit of framing: there is room.
             let Some(Conn::Down(down)) = self.conns.get_mut(key) else { return false };
             if !buffer.is_full() {
@@ -167,7 +171,6 @@ impl Worker {
             up.be_patient(stream_idle);
         }
         if count > 0 && !std::mem::replace(&mut flow.request.streamed, true) {
-            flow.request.release_head();
             self.tell(key, active, Event::Unrepeatable);
         }
         moved || count > 0

@@ -12,6 +12,7 @@ use fairlead_http1::{
     write_chunk_head,
 };
 
+use super::buffer::HEADROOM;
 use super::socket::ReadEnd;
 use super::state::{Active, Conn, Flow, Phase, Stage};
 use crate::exchange::{Death, Event};
@@ -143,11 +144,16 @@ impl Worker {
         if !up.socket.is_readable() {
             return false;
         }
-        let buffer = flow.outbound.get_or_insert_with(|| self.buffers.take());
+        let buffer = self.buffers.ensure(&mut flow.outbound);
         buffer.keep_headroom();
-        if buffer.room().is_empty() && !buffer.grow(self.response_limits.max_head + 1) {
-            self.refuse_response(key, active, Reason::HeadTooLarge);
-            return true;
+        if buffer.room().is_empty() {
+            if !buffer.grow(self.response_limits.max_head + 1) {
+                self.refuse_response(key, active, Reason::HeadTooLarge);
+                return true;
+            }
+            // Beside a large head nothing else keeps its room.
+            flow.request.release();
+            flow.response.release();
         }
         match up.socket.read(buffer) {
             ReadEnd::Blocked => false,
@@ -159,6 +165,7 @@ impl Worker {
                     }
                     flow.response.begun = true;
                     self.tell(key, active, Event::FirstByte);
+                    active.flow.request.release_head();
                 }
                 if active.flow.response.stage == Stage::Waiting {
                     self.read_response_head(key, active, conn);
@@ -227,6 +234,7 @@ impl Worker {
                 if client == Version::Http11 {
                     let edits =
                         ResponseEdits { client, keep_alive: true, delivery: Delivery::AsIs, add: &[] };
+                    response.aside.reserve_exact(head.len + HEADROOM);
                     head.write_to(buffer.filled(), &self.fields, &mut response.aside, &edits);
                 }
                 buffer.consume(head.len);
@@ -246,7 +254,6 @@ impl Worker {
         {
             attempt.endpoint.load.responded(now, worker, now.since(attempt.sent_at), head.status);
         }
-        flow.request.release_head();
         let response = &mut flow.response;
         let client = flow.request.version;
         let delivery = head.delivery(client);
@@ -268,6 +275,7 @@ impl Worker {
         if in_place {
             response.ready = self.scratch.len();
         } else {
+            response.aside.reserve_exact(self.scratch.len());
             response.aside.extend_from_slice(&self.scratch);
             buffer.consume(head.len);
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use fairlead_balance::{InFlight, Micros, Permit};
 use fairlead_http1::{BodyReader, Delivery, Framing, HeadCursor, Limits, Method, RequestContext, Version};
 
-use super::buffer::{Buffer, READ_BYTES};
+use super::buffer::{Buffer, Buffers, READ_BYTES};
 use super::record::Account;
 use super::socket::Socket;
 use super::tunnel::Tunnel;
@@ -181,6 +181,13 @@ impl Flow {
         self.until = NEVER;
     }
 
+    /// Nothing moves: gives up the room that is not needed.
+    #[inline]
+    pub(crate) fn settle(&mut self, buffers: &mut Buffers) {
+        buffers.settle(&mut self.inbound, self.request.out.capacity() > KEEP);
+        buffers.settle(&mut self.outbound, self.response.aside.capacity() > KEEP);
+    }
+
     pub(crate) fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
         self.attempts.get(usize::from(id.0))?.as_ref()
     }
@@ -250,7 +257,14 @@ impl RequestSide {
 
     /// The request will not be sent again: a large head is not kept any longer.
     pub(crate) fn release_head(&mut self) {
-        if self.out.capacity() > KEEP && self.sent == self.out.len() {
+        if self.out.capacity() > KEEP {
+            self.release();
+        }
+    }
+
+    /// The same for any head.
+    pub(crate) fn release(&mut self) {
+        if self.sent == self.out.len() {
             self.out = Vec::new();
             self.sent = 0;
         }
@@ -336,6 +350,13 @@ impl ResponseSide {
         }
     }
 
+    /// Gives back the room of what stood aside before.
+    pub(crate) fn release(&mut self) {
+        if self.aside.is_empty() {
+            self.aside = Vec::new();
+        }
+    }
+
     /// Whether bytes wait for the client to take them.
     pub(crate) fn is_pending(&self) -> bool {
         self.ready > 0 || self.aside_sent < self.aside.len()
@@ -343,10 +364,10 @@ impl ResponseSide {
 }
 
 /// The capacity that a vector keeps; what only a rare message needed is given back.
-const KEEP: usize = 4 * 1024;
+pub(super) const KEEP: usize = 4 * 1024;
 
 /// Empties a vector.
-fn trim(vector: &mut Vec<u8>) {
+pub(super) fn trim(vector: &mut Vec<u8>) {
     vector.clear();
     if vector.capacity() > KEEP {
         vector.shrink_to(KEEP);

@@ -100,14 +100,17 @@ impl Worker {
             attempt.guard.tunnel();
         }
         // The head stands in front of what came behind it, or aside: either way it goes first, and is no frame.
-        let (request, response) = (&mut flow.request, &mut flow.response);
+        let response = &mut flow.response;
         if response.ready > 0 {
             if let Some(buffer) = &mut flow.outbound {
+                response.aside.reserve_exact(response.ready);
                 response.aside.extend_from_slice(&buffer.filled()[..response.ready]);
                 buffer.consume(response.ready);
             }
             response.ready = 0;
         }
+        flow.settle(&mut self.buffers);
+        let (request, response) = (&mut flow.request, &mut flow.response);
         let (head, sent) = (std::mem::take(&mut response.aside), std::mem::take(&mut response.aside_sent));
         let to_client = Direction::new(head, sent, flow.outbound.take(), now);
         let (head, sent) = (std::mem::take(&mut request.out), std::mem::take(&mut request.sent));

@@ -126,7 +126,7 @@ impl Worker {
             ..RequestEdits::default()
         };
         // Grown piece by piece a large head would get twice its room.
-        flow.request.out.reserve(head.len + ADDED_BYTES);
+        flow.request.out.reserve_exact(head.len + ADDED_BYTES);
         head.write_to(buf, &self.fields, &mut flow.request.out, &edits)
             .map_err(|_| Failure::new(400, Flags::DPE, "path_not_emittable"))?;
         let action = Arc::clone(action);

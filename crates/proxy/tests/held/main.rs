@@ -1,6 +1,6 @@
 //! What a slow peer may cost: at most 64 KiB of memory per connection, and the fast peer is held up.
 //!
-//! Memory is what the whole process holds, counted by its allocator; clients and backends keep to their stacks. What the
+//! The access log is on, as by default: what it remembers of a request counts. Memory is what the whole process holds, counted by its allocator; clients and backends keep to their stacks. What the
 //! kernel holds in its socket buffers comes on top, and bounds what the fast peer gets rid of.
 #![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
 
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fairlead_counting_alloc::{Counting, held};
+use fairlead_proxy::ProxyConfig;
 use support::{Backend, Proxy};
 
 #[global_allocator]
@@ -38,6 +39,8 @@ enum Does {
     Nothing,
     /// Writes these bytes again and again, and reads nothing.
     Floods(&'static [u8]),
+    /// Answers each further request with these bytes.
+    Answers(&'static [u8]),
 }
 
 /// One case: the request, what answers it, and what both do then.
@@ -53,7 +56,18 @@ fn cases() -> Vec<Case> {
     const DATA: &[u8] = &[b'x'; 16 << 10];
     let get = format!("GET / HTTP/1.1\r\n{HEAD}\r\n");
     let put = |framing| format!("PUT / HTTP/1.1\r\n{HEAD}{framing}\r\n\r\n");
-    let large = |head: &str| format!("{head}x-large: {}\r\n", "x".repeat(40_000));
+    // In a field that is logged.
+    let large = |head: &str| format!("{head}x-request-id: {}\r\n", "x".repeat(40_000));
+    let large_answer = |head: &str| format!("{head}x-large: {}\r\n\r\n", "x".repeat(36_000));
+    // As large as a head may be without being large, in all the fields that are logged.
+    let logged = ["user-agent", "x-request-id", "x-forwarded-for"];
+    let logged = logged.map(|name| format!("{name}: {}\r\n", "x".repeat(520))).concat();
+    let wordy = format!("GET /{} HTTP/1.1\r\nhost: app.test\r\n{logged}\r\n", "x".repeat(1_800));
+    // It gains a blank on its way, for which there is no room in front of it.
+    let growing = large_answer("HTTP/1.1 200 OK\r\ncontent-length:600\r\n") + &"x".repeat(600);
+    let (whole, body) = (40_960, 1_024);
+    let post = format!("POST / HTTP/1.1\r\n{HEAD}content-length: {body}\r\nx-large: ");
+    let post = format!("{post}{}\r\n\r\n{}", "x".repeat(whole - post.len() - 4 - body), "x".repeat(body));
     let chunks: &[u8] = format!("400\r\n{}\r\n", "x".repeat(0x400)).repeat(16).leak().as_bytes();
     let pipelined: &[u8] = b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n".repeat(400).leak();
     let (length, chunked) = ("content-length: 1000000000", "transfer-encoding: chunked");
@@ -133,14 +147,14 @@ fn cases() -> Vec<Case> {
             name: "a client that does not read a large head and what follows",
             request: get.clone(),
             client: Does::Nothing,
-            answer: large("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n") + "\r\n",
+            answer: large_answer("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n"),
             backend: Does::Floods(DATA),
         },
         Case {
             name: "a client that does not read a large head and a body that ends with the connection",
             request: get.clone(),
             client: Does::Nothing,
-            answer: large("HTTP/1.1 200 OK\r\n") + "\r\n",
+            answer: large_answer("HTTP/1.1 200 OK\r\n"),
             backend: Does::Floods(DATA),
         },
         Case {
@@ -148,6 +162,27 @@ fn cases() -> Vec<Case> {
             request: large(&get[..get.len() - 2]) + "\r\n",
             client: Does::Floods(pipelined),
             answer: String::new(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "an endpoint that does not answer a large head with a small body",
+            request: post,
+            client: Does::Nothing,
+            answer: String::new(),
+            backend: Does::Nothing,
+        },
+        Case {
+            name: "a client that pipelines and does not read large heads that grow on their way",
+            request: get.clone(),
+            client: Does::Floods(pipelined),
+            answer: growing.clone(),
+            backend: Does::Answers(growing.leak().as_bytes()),
+        },
+        Case {
+            name: "an endpoint that does not end a large head, and a client that pipelines",
+            request: wordy,
+            client: Does::Floods(pipelined),
+            answer: large_answer("HTTP/1.1 200 OK\r\n").trim_end().to_owned(),
             backend: Does::Nothing,
         },
         Case {
@@ -183,6 +218,11 @@ impl Stage {
             Does::Nothing => {
                 while !self.is_over() {
                     support::pause(20);
+                }
+            }
+            Does::Answers(bytes) => {
+                while skip_head(stream) && stream.write_all(bytes).is_ok() {
+                    self.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 }
             }
             Does::Floods(bytes) => {
@@ -250,7 +290,17 @@ fn measure(case: &Case) -> (u64, u64) {
             backends.act(&mut stream, does);
         }
     });
-    let proxy = Proxy::start(&[&backend]);
+    // Many answers make many lines, and those are the worker's, not the connections'.
+    let access_log = !matches!(case.backend, Does::Answers(_));
+    let config = ProxyConfig { access_log, ..support::config() };
+    let proxy = Proxy::with(config, &[&backend]);
+    let (shared, ended) = (Arc::clone(&proxy.shared), Arc::clone(&stage));
+    let reader = std::thread::spawn(move || {
+        while !ended.is_over() {
+            drop(shared.workers[0].log.drain(Vec::new()));
+            support::pause(20);
+        }
+    });
     stage.settle();
     let before = held();
     let clients: Vec<TcpStream> =
@@ -273,7 +323,7 @@ fn measure(case: &Case) -> (u64, u64) {
         let _ = stream.shutdown(std::net::Shutdown::Both);
     }
     drop(clients);
-    for thread in threads {
+    for thread in threads.into_iter().chain([reader]) {
         thread.join().unwrap();
     }
     proxy.finish();
@@ -284,10 +334,13 @@ fn measure(case: &Case) -> (u64, u64) {
 #[test]
 fn a_slow_peer_costs_at_most_64_kib_and_holds_up_the_fast_one() {
     let kernel = kernel_buffers();
+    let mut over = Vec::new();
     for case in cases() {
         let (held, moved) = measure(&case);
         println!("{}: {held} bytes held, {moved} bytes taken, per connection", case.name);
-        assert!(held <= MOST, "{}: {held} bytes held per connection", case.name);
-        assert!(moved <= kernel + MOST, "{}: {moved} bytes taken per connection", case.name);
+        if held > MOST || moved > kernel + MOST {
+            over.push((case.name, held, moved));
+        }
     }
+    assert!(over.is_empty(), "bytes held and taken per connection: {over:?}");
 }

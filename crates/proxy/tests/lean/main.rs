@@ -9,9 +9,12 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairlead_counting_alloc::{Counting, allocations};
+use fairlead_proxy::ProxyConfig;
+use fairlead_proxy::internals::Shared;
 use support::{Backend, Proxy};
 
 #[global_allocator]
@@ -78,11 +81,24 @@ impl Clients {
     }
 }
 
-fn allocations_while_saturated(request: &str, answer: &[u8]) -> u64 {
+/// Reads the access log until it is told to end, as the log thread does.
+fn read_log(shared: &Shared, over: &AtomicBool) {
+    let mut lines = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        lines = shared.workers[0].log.drain(lines);
+        support::pause(50);
+    }
+}
+
+fn allocations_while_saturated(request: &str, answer: &[u8], access_log: bool) -> u64 {
     let answer: &'static [u8] = answer.to_vec().leak();
     let backends: Vec<_> =
         (0..4).map(|_| Backend::raw(move |stream, _| answer_all(stream, answer))).collect();
-    let proxy = Proxy::start(&backends.iter().collect::<Vec<_>>());
+    let config = ProxyConfig { access_log, ..support::config() };
+    let proxy = Proxy::with(config, &backends.iter().collect::<Vec<_>>());
+    let (shared, over) = (Arc::clone(&proxy.shared), Arc::new(AtomicBool::new(false)));
+    let ended = Arc::clone(&over);
+    let reader = std::thread::spawn(move || read_log(&shared, &ended));
     // The proxy passes the answer on as it is; this is checked by the answer's last byte.
     let mut clients = Clients::connect(&proxy, request, answer.len());
     clients.rounds(WARM_UP);
@@ -107,6 +123,8 @@ fn allocations_while_saturated(request: &str, answer: &[u8]) -> u64 {
         }
     }
     drop(clients);
+    over.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
     proxy.finish();
     fewest.expect("a time without a dial")
 }
@@ -131,8 +149,14 @@ fn a_request_in_steady_state_allocates_nothing() {
     for (name, request, body) in
         [("GET, 100 B", &get, 100), ("GET, 16 KiB", &get, 16 << 10), ("POST, 100 B", &post, 100)]
     {
-        let count = allocations_while_saturated(request, &answer(body));
-        let requests = ROUNDS as u64 * CONNECTIONS as u64;
-        assert!(is_few(count), "{name}: {count} allocations in {requests} requests");
+        for access_log in [false, true] {
+            let count = allocations_while_saturated(request, &answer(body), access_log);
+            let requests = ROUNDS as u64 * CONNECTIONS as u64;
+            println!("{name}, access log {access_log}: {count} allocations in {requests} requests");
+            assert!(
+                is_few(count),
+                "{name}, access log {access_log}: {count} allocations in {requests} requests"
+            );
+        }
     }
 }
