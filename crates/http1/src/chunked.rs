@@ -3,8 +3,10 @@
 //! Laws:
 //! 1. The grammar without any of its tolerances: no blanks in a chunk line, no bare CR or LF.
 //! 2. What surrounds the payload has budgets: extensions, trailers, and the ratio of framing to payload (§7.1.1).
-//! 3. A trailer cannot say what only a head may say (RFC 9110 §6.5.1): its name is compared by hash while it passes.
+//! 3. A trailer cannot say what only a head may say (RFC 9110 §6.5.1), nor what heads are not let say: its name is
+//!    compared by hash and by its spelling while it passes.
 
+use crate::classify::Spelling;
 use crate::{Limits, Reason, table};
 
 /// Framing bytes that each payload byte pays for; a chunk of one byte costs five.
@@ -39,7 +41,7 @@ pub(crate) struct Chunked {
     digits: u8,
     /// The size while it is read, then the bytes of the chunk that are still to come.
     left: u64,
-    name: NameHash,
+    name: Name,
     /// Budgets that are left.
     payload_room: u64,
     overhead_room: u64,
@@ -68,7 +70,7 @@ impl Chunked {
             state: State::Size,
             digits: 0,
             left: 0,
-            name: NameHash::START,
+            name: Name::default(),
             payload_room: limits.max_body,
             overhead_room: limits.max_chunk_overhead,
             extension_room: limits.max_chunk_extensions,
@@ -192,11 +194,13 @@ impl Chunked {
             (_, b'\n') => return Err(Reason::BareLf),
             (State::TrailerStart, b' ' | b'\t') => return Err(Reason::FoldedLine),
             (State::TrailerStart, byte) if table::is_token(byte) => {
-                self.name = NameHash::START;
+                self.name = Name::default();
                 self.trailer_name(byte)?
             }
-            (State::TrailerName, b':') if self.name.is_forbidden() => return Err(Reason::ForbiddenTrailer),
-            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerName, b':') => {
+                self.name.check()?;
+                State::TrailerValue
+            }
             (State::TrailerName, byte) if table::is_token(byte) => self.trailer_name(byte)?,
             (State::TrailerValue, b'\r') => State::TrailerLf,
             (State::TrailerValue, byte) if table::is_value(byte) => State::TrailerValue,
@@ -215,34 +219,48 @@ impl Chunked {
     }
 }
 
-/// The hash (FNV-1a, 64 bits) of a field name in lower case. An accidental match would only refuse a message.
+/// A field name in any case while it passes: its hash (FNV-1a, 64 bits), and what it looks like. An accidental match would
+/// only refuse a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct NameHash {
+struct Name {
     hash: u64,
-    /// The name begins with `x-forwarded-`.
-    forwarded: bool,
+    /// It begins with `x-forwarded-` or `x-envoy-`.
+    forwarding: bool,
+    spelling: Spelling,
 }
 
-impl NameHash {
-    const START: Self = Self { hash: 0xcbf2_9ce4_8422_2325, forwarded: false };
-    const FORWARDED: u64 = hash(b"x-forwarded-");
+impl Default for Name {
+    fn default() -> Self {
+        Self { hash: START, forwarding: false, spelling: Spelling::default() }
+    }
+}
 
+impl Name {
     fn with(self, byte: u8) -> Self {
         let hash = step(self.hash, byte);
-        Self { hash, forwarded: self.forwarded || hash == Self::FORWARDED }
+        let forwarding = self.forwarding || FORWARDING.contains(&hash);
+        Self { hash, forwarding, spelling: self.spelling.with(byte) }
     }
 
-    fn is_forbidden(self) -> bool {
-        self.forwarded || FORBIDDEN.contains(&self.hash)
+    fn check(self) -> Result<(), Reason> {
+        if self.forwarding || FORBIDDEN.contains(&self.hash) {
+            Err(Reason::ForbiddenTrailer)
+        } else if self.spelling.is_lookalike() {
+            Err(Reason::LookalikeFieldName)
+        } else {
+            Ok(())
+        }
     }
 }
+
+const START: u64 = 0xcbf2_9ce4_8422_2325;
 
 const fn step(hash: u64, byte: u8) -> u64 {
     (hash ^ byte.to_ascii_lowercase() as u64).wrapping_mul(0x0000_0100_0000_01b3)
 }
 
 const fn hash(name: &[u8]) -> u64 {
-    let mut sum = NameHash::START.hash;
+    let mut sum = START;
     let mut at = 0;
     while at < name.len() {
         sum = step(sum, name[at]);
@@ -251,8 +269,12 @@ const fn hash(name: &[u8]) -> u64 {
     sum
 }
 
-/// Framing, routing, request modifiers, authentication, and what says how to read the content (RFC 9110 §6.5.1).
-static FORBIDDEN: [u64; 24] = [
+/// How the names of fields begin in which a hop tells about the client.
+const FORWARDING: [u64; 2] = [hash(b"x-forwarded-"), hash(b"x-envoy-")];
+
+/// Framing, routing, request modifiers, authentication, what says how to read the content (RFC 9110 §6.5.1), and what
+/// tells about the client.
+static FORBIDDEN: [u64; 26] = [
     hash(b"authorization"),
     hash(b"cache-control"),
     hash(b"connection"),
@@ -264,6 +286,7 @@ static FORBIDDEN: [u64; 24] = [
     hash(b"expect"),
     hash(b"forwarded"),
     hash(b"host"),
+    hash(b"http2-settings"),
     hash(b"keep-alive"),
     hash(b"location"),
     hash(b"max-forwards"),
@@ -277,4 +300,5 @@ static FORBIDDEN: [u64; 24] = [
     hash(b"transfer-encoding"),
     hash(b"upgrade"),
     hash(b"www-authenticate"),
+    hash(b"x-real-ip"),
 ];

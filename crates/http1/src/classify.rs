@@ -52,21 +52,57 @@ pub(crate) fn may_look_alike(name: &[u8]) -> bool {
     name.len() >= 14 && !matches!(name[0] | 0x20, b'a'..=b'b' | b'd'..=b's' | b'u'..=b'z')
 }
 
-/// Whether a name that is neither of the two could be taken for `content-length` or `transfer-encoding` all the same:
-/// at least as long, and its letters and digits spell that name or its beginning, whatever stands for the hyphen.
-/// Underscores have been refused before; here it is `Transfer--Encoding`, `~Content.Length`, `Content-Lengt!`.
+/// Whether a name that is neither of the two could be taken for `content-length` or `transfer-encoding` all the same, see
+/// [`Spelling`].
 pub(crate) fn is_lookalike(name: &[u8]) -> bool {
-    const FRAMING: [(&[u8], &[u8]); 2] = [(b"content", b"length"), (b"transfer", b"encoding")];
-    FRAMING.iter().any(|&(first, second)| {
-        let spells = |hyphen: Option<usize>| {
-            let mut expected = first.iter().chain(second);
-            let spelt = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).enumerate();
-            let mut spelt = spelt.filter(|&(at, _)| Some(at) != hyphen).map(|(_, byte)| byte).peekable();
-            spelt.peek().is_some()
-                && spelt.all(|byte| expected.next().is_some_and(|known| byte.eq_ignore_ascii_case(known)))
-        };
-        name.len() > first.len() + second.len() && (spells(None) || spells(Some(first.len())))
-    })
+    let spelling = name.iter().fold(Spelling::default(), |spelling, &byte| spelling.with(byte));
+    spelling.is_lookalike()
+}
+
+/// A name while it passes: whether it is at least as long as `content-length` or `transfer-encoding`, and its letters and
+/// digits spell that name or its beginning, whatever stands for the hyphen. Underscores have been refused before; here it
+/// is `Transfer--Encoding`, `~Content.Length`, `Content-Lengt!`, `Content0Length`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Spelling {
+    /// Bytes of the name, as many as can matter.
+    len: u8,
+    /// Letters and digits among them.
+    spelt: u8,
+    /// A bit for each of [`Self::READINGS`] that it cannot be any more.
+    lost: u8,
+}
+
+impl Spelling {
+    const FRAMING: [(&[u8], usize); 2] = [(b"contentlength", 7), (b"transferencoding", 8)];
+    /// Each name as it is, and with a letter or digit for its hyphen.
+    const READINGS: [(usize, bool); 4] = [(0, false), (0, true), (1, false), (1, true)];
+
+    pub(crate) fn with(self, byte: u8) -> Self {
+        let len = self.len.saturating_add(1);
+        if !byte.is_ascii_alphanumeric() {
+            return Self { len, ..self };
+        }
+        let mut lost = self.lost;
+        for (bit, (name, has_hyphen)) in Self::READINGS.into_iter().enumerate() {
+            let ((known, hyphen), at) = (Self::FRAMING[name], usize::from(self.spelt));
+            if has_hyphen && at == hyphen {
+                continue;
+            }
+            let expected = at - usize::from(has_hyphen && at > hyphen);
+            if !known.get(expected).is_some_and(|known| byte.eq_ignore_ascii_case(known)) {
+                lost |= 1 << bit;
+            }
+        }
+        Self { len, spelt: self.spelt.saturating_add(1), lost }
+    }
+
+    pub(crate) fn is_lookalike(self) -> bool {
+        let mut readings = Self::READINGS.into_iter().enumerate();
+        self.spelt > 0
+            && readings.any(|(bit, (name, _))| {
+                self.lost & (1 << bit) == 0 && usize::from(self.len) > Self::FRAMING[name].0.len()
+            })
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +124,42 @@ mod tests {
         let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         for byte in (0..=u8::MAX).filter(|&byte| crate::table::is_token(byte) && known(byte | 0x20)) {
             assert_eq!(byte | 0x20, byte.to_ascii_lowercase());
+        }
+    }
+
+    #[test]
+    fn what_spells_a_framing_field_looks_like_it() {
+        for name in [
+            "content--length",
+            "Content.Length",
+            "~content-length",
+            "content-lengt!",
+            "contentlength!",
+            "content0length",
+            "cONTENt|Length",
+            "transfer--encoding",
+            "Transfer.Encoding",
+            "transferxencoding",
+            "transfer-encodin!",
+            "c-------------",
+        ] {
+            assert!(is_lookalike(name.as_bytes()), "{name}");
+        }
+        let long = "content-length".to_owned() + &"-".repeat(300);
+        assert!(is_lookalike(long.as_bytes()));
+        for name in [
+            "contentlength",
+            "content-lengths",
+            "xcontent-length",
+            "content-language",
+            "content-disposition",
+            "content00length",
+            "transfer-encodings",
+            "transfer-encodin",
+            "t-------------",
+            "--------------------",
+        ] {
+            assert!(!is_lookalike(name.as_bytes()), "{name}");
         }
     }
 }

@@ -187,11 +187,24 @@ fn trailers_cannot_say_what_only_a_head_may_say() {
         "X-Forwarded-For",
         "x-forwarded-anything",
         "Forwarded",
+        "X-Real-IP",
+        "x-envoy-peer-metadata",
+        "X-Envoy-Original-Path",
+        "HTTP2-Settings",
     ] {
         refuses(format!("0\r\na: b\r\n{name}: 5\r\n\r\n").as_bytes(), Reason::ForbiddenTrailer);
     }
-    for name in ["content-lengths", "xcontent-length", "x-forwarded", "hosts", "t"] {
+    for name in ["content-lengths", "xcontent-length", "x-forwarded", "x-envoy", "x-real-ips", "hosts", "t"] {
         assert!(chunked(format!("0\r\n{name}: 5\r\n\r\n").as_bytes()).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a17_trailers_that_look_like_framing_fields() {
+    for name in
+        ["Content--Length", "content.length", "~content-length", "transfer.encoding", "Transfer--Encoding"]
+    {
+        refuses(format!("0\r\n{name}: 5\r\n\r\n").as_bytes(), Reason::LookalikeFieldName);
     }
 }
 

@@ -182,13 +182,48 @@ fn a6_chunk_extensions_trailers_and_tiny_chunks_have_budgets() {
 
 #[test]
 fn a6_trailers_say_nothing_that_only_a_head_may_say() {
-    let trailers = ["content-length: 5", "Transfer-Encoding: chunked", "host: b", "x-forwarded-for: 6.6.6.6"];
+    let trailers = [
+        "content-length: 5",
+        "Transfer-Encoding: chunked",
+        "host: b",
+        "x-forwarded-for: 6.6.6.6",
+        "x-real-ip: 6.6.6.6",
+        "x-envoy-external-address: 6.6.6.6",
+    ];
     let bodies = trailers.map(|trailer| format!("0\r\n{trailer}\r\n\r\n"));
     let bodies = bodies.each_ref().map(String::as_str);
     refuses_chunks(400, "forbidden_trailer", &bodies);
     let response = |body: &str| format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}");
     let responses = bodies.map(response);
     refuses_responses("forbidden_trailer", &responses.each_ref().map(String::as_str));
+    let lookalike = "0\r\ncontent--length: 5\r\n\r\n";
+    refuses_chunks(400, "lookalike_field_name", &[lookalike]);
+    refuses_responses("lookalike_field_name", &[&response(lookalike)]);
+}
+
+#[test]
+fn a6_chunk_extensions_and_trailers_of_responses_have_budgets() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let extensions = format!("{chunked}1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(5_000));
+    refuses_responses("chunk_extensions_too_large", &[&extensions]);
+    // Each is within its budget, their sum is not; some of it may have left by then.
+    let many = format!("{chunked}{}0\r\n\r\n", format!("1;{}\r\nx\r\n", "a".repeat(1_000)).repeat(200));
+    let trailers = format!("{chunked}0\r\n{}\r\n", "x-t: 12345678\r\n".repeat(2_000));
+    for (reason, answer) in [("chunk_extensions_too_large", many), ("trailers_too_large", trailers)] {
+        let backend = Backend::raw(move |mut stream, _| {
+            let mut reader = support::reader(&stream);
+            while reader.head().is_some() {
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let proxy = Proxy::start(&[&backend]);
+        let mut client = Client::connect(proxy.address);
+        let status = client.get("/").status;
+        assert!(matches!(status, 0 | 502), "{reason}: never a whole response: {status}");
+        assert!(status == 502 || client.is_closed(), "{reason}");
+        assert_eq!(proxy.refused_responses(reason), 1, "{reason}");
+        proxy.finish();
+    }
 }
 
 #[test]

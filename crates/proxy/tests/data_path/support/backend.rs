@@ -198,12 +198,12 @@ impl Reader {
     pub(crate) fn chunked(&mut self) -> Option<(Vec<u8>, String)> {
         let mut body = Vec::new();
         loop {
-            let line = String::from_utf8(self.until(b"\r\n")?).ok()?;
+            let line = self.line()?;
             let size = usize::from_str_radix(line.trim().split(';').next()?, 16).ok()?;
             if size == 0 {
                 let mut trailers = String::new();
                 loop {
-                    let line = String::from_utf8(self.until(b"\r\n")?).ok()?;
+                    let line = self.line()?;
                     if line == "\r\n" {
                         return Some((body, trailers));
                     }
@@ -213,6 +213,10 @@ impl Reader {
             body.extend(self.exactly(size)?);
             self.exactly(2)?;
         }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        self.until(b"\r\n").map(|line| String::from_utf8_lossy(&line).into_owned())
     }
 
     /// A head.
