@@ -20,6 +20,7 @@ __all__ = [
     "as_h11",
     "as_llhttp",
     "carelessly",
+    "llhttp_knows",
     "until_refused",
 ]
 
@@ -34,8 +35,12 @@ class RefusedError(Exception):
         self.found = found
 
 
-class NarrowerError(RefusedError):
-    """A reader refuses what RFC 9112 allows: llhttp a method that is not on its list, h11 an empty line in front."""
+class UnknownMethodError(RefusedError):
+    """llhttp refuses a method that is not on its list.
+
+    That is no fault of the message; but whoever takes a part of a body for a request stumbles over its first word just
+    so. It excuses llhttp only if the next request, by another reader's word, has a method that is not on the list.
+    """
 
 
 @dataclass(slots=True)
@@ -61,11 +66,17 @@ class Message:
 
 
 class as_h11:  # noqa: N801 - named after the library that reads
-    """h11, one connection per request, so that no answers are needed."""
+    """h11, one connection per request, so that no answers are needed.
 
-    def __init__(self) -> None:
+    RFC 9112 section 2.2 lets a server pass over an empty line in front of a request; h11 does not. What is read from a
+    client may have one, what was forwarded must not.
+    """
+
+    def __init__(self, *, empty_line_first: bool = False) -> None:
         self._connection = self._fresh()
         self._message: Message | None = None
+        self._passes_over = empty_line_first
+        self._at_start = True
 
     @staticmethod
     def _fresh() -> h11.Connection:
@@ -74,7 +85,7 @@ class as_h11:  # noqa: N801 - named after the library that reads
     def feed(self, data: bytes) -> list[Message]:
         done: list[Message] = []
         try:
-            self._connection.receive_data(data)
+            self._receive(data)
             while True:
                 event = self._connection.next_event()
                 if event in (h11.NEED_DATA, h11.PAUSED):
@@ -92,17 +103,33 @@ class as_h11:  # noqa: N801 - named after the library that reads
                     self._message = None
                     rest = self._connection.trailing_data[0]
                     self._connection = self._fresh()
+                    self._at_start = True
                     if not rest:
                         return done
-                    self._connection.receive_data(rest)
+                    self._receive(rest)
         except h11.RemoteProtocolError as error:
-            kind = NarrowerError if "no request line" in str(error) else RefusedError
-            raise kind(str(error), done) from error
+            raise RefusedError(str(error), done) from error
+
+    def _receive(self, data: bytes) -> None:
+        if self._passes_over and self._at_start:
+            data = data.removeprefix(b"\r\n")
+        # Nothing is not received: to h11 that is the end.
+        if data:
+            self._connection.receive_data(data)
+        self._at_start = False
 
     @property
     def is_between(self) -> bool:
         """Nothing of a further message has come."""
         return self._message is None and not self._connection.trailing_data[0]
+
+    @property
+    def method(self) -> bytes:
+        """Of the message that is under way, as much of it as has come."""
+        if self._message is not None:
+            return self._message.kind
+        found: bytes = self._connection.trailing_data[0].partition(b" ")[0]
+        return found
 
 
 class as_llhttp:  # noqa: N801
@@ -145,12 +172,21 @@ class as_llhttp:  # noqa: N801
                     done += self._done
                     self._fresh()
         except httptools.HttpParserInvalidMethodError as error:
-            raise NarrowerError(str(error), done + self._done) from error
+            raise UnknownMethodError(str(error), done + self._done) from error
         except httptools.HttpParserError as error:
             raise RefusedError(str(error), done + self._done) from error
         done += self._done
         self._done = []
         return done
+
+
+def llhttp_knows(method: bytes) -> bool:
+    """Whether llhttp takes these bytes for a method, or for the beginning of one."""
+    try:
+        httptools.HttpRequestParser(as_llhttp()).feed_data(method)
+    except httptools.HttpParserInvalidMethodError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -271,8 +307,8 @@ class Agreed:
     def __init__(self) -> None:
         self.raw = bytearray()
         self.messages: list[Message] = []
-        # Messages whose method llhttp does not know.
-        self.unknown = 0
+        # Messages that h11 alone has read: the method of one was unknown to llhttp, and no packet has begun since.
+        self.alone = 0
         self._h11 = as_h11()
         self._llhttp: as_llhttp | None = as_llhttp()
 
@@ -280,23 +316,33 @@ class Agreed:
         """The messages that ended with these bytes, by both; RefusedError if one says otherwise."""
         self.raw += data
         first = self._h11.feed(data)
-        if self._llhttp is not None:
-            try:
-                second = self._llhttp.feed(data)
-            except NarrowerError:
-                self._llhttp = None
-                self.unknown += 1
-            else:
-                if len(first) != len(second) or not all(map(Message.same, first, second)):
-                    raise RefusedError(f"h11 reads {first}, llhttp reads {second}")
+        if self._llhttp is None:
+            self.alone += len(first)
+        else:
+            self._agree(first, self._llhttp, data)
         if self._llhttp is None and self._h11.is_between:
             self._llhttp = as_llhttp()
         self.messages += first
         return first
 
+    def _agree(self, first: list[Message], llhttp: as_llhttp, data: bytes) -> None:
+        try:
+            second = llhttp.feed(data)
+        except UnknownMethodError as unknown:
+            second = list(unknown.found)
+            excused = first[len(second)].kind if len(first) > len(second) else self._h11.method
+            if llhttp_knows(excused):
+                msg = f"llhttp stumbles where h11 reads {excused!r}, behind {second} of {first}"
+                raise RefusedError(msg) from unknown
+            self.alone += len(first) - len(second)
+            self._llhttp = None
+            first = first[: len(second)]
+        if len(first) != len(second) or not all(map(Message.same, first, second)):
+            raise RefusedError(f"h11 reads {first}, llhttp reads {second}")
+
 
 def until_refused(make: Callable[[], as_h11 | as_llhttp], data: bytes) -> tuple[list[Message], bool]:
-    """What a reader finds in front of the first thing that it refuses, and whether that was allowed."""
+    """What a reader finds in front of the first thing that it refuses, and whether that was an unknown method."""
     reader = make()
     found: list[Message] = []
     try:
@@ -304,5 +350,5 @@ def until_refused(make: Callable[[], as_h11 | as_llhttp], data: bytes) -> tuple[
         for piece in data.splitlines(keepends=True):
             found += reader.feed(piece)
     except RefusedError as refused:
-        return [*found, *refused.found], isinstance(refused, NarrowerError)
+        return [*found, *refused.found], isinstance(refused, UnknownMethodError)
     return found, False
