@@ -46,7 +46,9 @@ bench: build
 FUZZ_SECONDS ?= 600
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "error: cargo-fuzz is missing: cargo install cargo-fuzz"; exit 1; }
-	@for target in request_head response_head chunks connection; do mkdir -p fuzz/corpus/$$target; \
+	@FAIRLEAD_FUZZ_ROUNDS=0 FAIRLEAD_FUZZ_CORPUS=$(CURDIR)/fuzz/corpus cargo test --quiet --locked \
+	  -p fairlead-http1 -p fairlead-proxy --test fuzz_targets --test fuzz
+	@for target in request_head response_head chunks connection proxied_requests proxied_responses; do mkdir -p fuzz/corpus/$$target; \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 

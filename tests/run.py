@@ -51,6 +51,22 @@ LINT = [
         "clippy",
         ["cargo", "clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
     ),
+    Step(
+        # A workspace of its own. Nothing is linked, so the fuzzer itself, in C++, need not be built.
+        "clippy on the fuzz targets",
+        [
+            "cargo",
+            "clippy",
+            "--locked",
+            "--quiet",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        env={"CUSTOM_LIBFUZZER_PATH": "/libFuzzer.a"},
+    ),
 ]
 UNIT = [
     Step(

@@ -27,15 +27,15 @@ const TIGHT: Limits = Limits {
 };
 
 /// Numbers that depend on the input alone.
-struct Draw(u64);
+pub(crate) struct Draw(u64);
 
 impl Draw {
-    fn new(data: &[u8]) -> Self {
+    pub(crate) fn new(data: &[u8]) -> Self {
         let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         Self(data.iter().fold(0xcbf2_9ce4_8422_2325, step))
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % limit.max(1)
     }
@@ -45,7 +45,7 @@ impl Draw {
     }
 
     /// Where to cut; the last one is the end.
-    fn cuts(&mut self, len: usize) -> Vec<usize> {
+    pub(crate) fn cuts(&mut self, len: usize) -> Vec<usize> {
         let mut cuts: Vec<_> = match self.below(4) {
             0 => (0..len).collect(),
             _ => (0..self.below(6)).map(|_| self.below(len + 1)).collect(),
@@ -177,6 +177,27 @@ fn read_body(
     Ok((payload, at, reader.is_done()))
 }
 
+/// The final response to a GET on a connection that ends behind the bytes, as its status and its payload; None: there is
+/// no good and whole one.
+pub(crate) fn final_response(data: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let (mut storage, mut start) = (HeadStorage::new(), 0);
+    let mut context = RequestContext { method: Method::Get, upgrade: false, interim: 0 };
+    loop {
+        let rest = &data[start..];
+        let mut cursor = HeadCursor::default();
+        let head =
+            ResponseHead::parse(rest, &mut cursor, &mut storage, context, &Limits::RESPONSE).ok()??;
+        start += head.len;
+        if head.is_interim() {
+            context.interim += 1;
+            continue;
+        }
+        let body = &data[start..];
+        let (payload, _, done) = read_body(body, &[body.len()], head.framing, &Limits::RESPONSE).ok()?;
+        return (done || head.framing == Framing::UntilClose).then_some((head.status, payload));
+    }
+}
+
 /// A chunked body, decoded and encoded again.
 pub fn chunks(data: &[u8]) {
     let mut draw = Draw::new(data);
@@ -198,15 +219,30 @@ pub fn chunks(data: &[u8]) {
 
 /// A request as it was understood.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    method: Vec<u8>,
-    target: Vec<u8>,
-    authority: Option<Vec<u8>>,
-    body: Vec<u8>,
+pub(crate) struct Seen {
+    pub(crate) method: Vec<u8>,
+    pub(crate) target: Vec<u8>,
+    pub(crate) authority: Option<Vec<u8>>,
+    pub(crate) body: Vec<u8>,
 }
 
-/// All the whole requests at the front, and the bytes that go on of them.
+/// All the whole requests at the front, up to the last one of the connection or to an upgrade, and the bytes that go on
+/// of them.
 fn requests(data: &[u8], cuts: &[usize], limits: &Limits) -> (Vec<Seen>, Vec<u8>, Option<Reason>) {
+    read_requests(data, cuts, limits, false)
+}
+
+/// The same to a server that knows no other protocol.
+pub(crate) fn all_requests(data: &[u8]) -> Vec<Seen> {
+    read_requests(data, &[data.len()], &Limits::REQUEST, true).0
+}
+
+fn read_requests(
+    data: &[u8],
+    cuts: &[usize],
+    limits: &Limits,
+    past_upgrades: bool,
+) -> (Vec<Seen>, Vec<u8>, Option<Reason>) {
     let (mut seen, mut upstream, mut start) = (Vec::new(), Vec::new(), 0);
     let mut storage = HeadStorage::new();
     loop {
@@ -234,7 +270,7 @@ fn requests(data: &[u8], cuts: &[usize], limits: &Limits) -> (Vec<Seen>, Vec<u8>
         let method = head.method_name(rest).to_vec();
         seen.push(Seen { method, target, authority: Some(authority), body: payload });
         start += head.len + len;
-        if !head.keep_alive || head.upgrade {
+        if !head.keep_alive || (head.upgrade && !past_upgrades) {
             return (seen, upstream, None);
         }
     }

@@ -1,0 +1,4 @@
+//! All that a client sends on one connection, through a real proxy.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fairlead_fuzz::driver::proxied_requests(data));
