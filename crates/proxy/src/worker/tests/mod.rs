@@ -4,16 +4,15 @@
 mod deadlines;
 mod half_closed;
 mod line;
+mod root;
 mod unrequested;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fairlead_balance::{EndpointView, Micros, Policy};
-use fairlead_route::{Attachment, Editor, ListenerSpec, MatchSpec, PathMatch, RouteSpec, RuleSpec};
+use fairlead_balance::Micros;
 use mio::Events;
 use socket2::{Domain, Socket, Type};
 
@@ -22,10 +21,7 @@ use super::parked::endpoint;
 use crate::config::ProxyConfig;
 use crate::conn::socket::Silence;
 use crate::conn::state::{Conn, Flow};
-use crate::shared::{
-    ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, Ejections, EndpointState,
-    ListenSocket, Root, RouteLabels, RouteStats, RuleAction, RuleTarget, Shared, Slots, WorkerMessage,
-};
+use crate::shared::{EndpointState, ListenSocket, Shared, WorkerMessage};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -33,7 +29,6 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const TIMED: Micros = Micros(300_000);
 /// How long a test waits for what the kernel does, in real time.
 const PATIENCE: Duration = Duration::from_secs(10);
-const BACKEND: BackendSlot = BackendSlot(0);
 
 /// Does `step` until it gives something.
 #[track_caller]
@@ -158,7 +153,7 @@ impl Rig {
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         let pods: Vec<Pod> = (0..pods as u32).map(Pod::new).collect();
-        shared.publish(Arc::new(root(address, &pods, limit)));
+        shared.publish(Arc::new(root::root(address, &pods, limit)));
         let listen = ListenSocket { address, shard: 0, socket, open: Arc::default() };
         shared.workers[0].send(WorkerMessage::Listen(listen));
         let mut rig = Self { worker, shared, address, pods, events: Events::with_capacity(64) };
@@ -279,72 +274,6 @@ impl Rig {
         let flow = flows.next();
         assert!(flows.next().is_none(), "there are several");
         flow
-    }
-}
-
-/// `/` without a deadline, `/timed` with one for the request, `/hurried` with one for each attempt, `/empty` without
-/// Endpoints.
-fn root(address: SocketAddr, pods: &[Pod], limit: Option<u32>) -> Root {
-    let stats = Arc::new(RouteStats::new(RouteLabels::default(), 1));
-    let rules = [
-        ("/", BACKEND, None, None),
-        ("/timed", BACKEND, Some(TIMED.0), None),
-        ("/hurried", BACKEND, None, Some(TIMED.0)),
-        ("/empty", BackendSlot(1), None, None),
-    ];
-    let rules = (0..).zip(rules).map(|(index, (path, slot, request, attempt))| {
-        let action = RuleAction {
-            slot: ActionSlot { index, version: 1 },
-            targets: [RuleTarget { weight: 1, to: Destination::Backend(slot) }].into(),
-            request_timeout_us: request,
-            backend_timeout_us: attempt,
-            listener_port: 80,
-            stats: Arc::clone(&stats),
-        };
-        let spec = MatchSpec::new(PathMatch::Prefix(path.into()), None, vec![], vec![]).unwrap();
-        RuleSpec { matches: vec![spec], action: Arc::new(action) }
-    });
-    let mut editor = Editor::new();
-    editor.upsert_listener(&ListenerSpec { key: "web".into(), hostname: None });
-    editor.upsert_route(RouteSpec {
-        key: "app".into(),
-        created_s: 0,
-        name: "app".into(),
-        attachments: vec![Attachment { listener: "web".into(), hostnames: vec!["app.test".into()] }],
-        rules: rules.collect(),
-    });
-    let backends = [(BACKEND, pods), (BackendSlot(1), &[])];
-    let backends = backends.map(|(slot, pods)| (slot.0, Some(Arc::new(backend(slot, pods, limit)))));
-    Root {
-        generation: 1,
-        binds: [(address, Arc::new(BindTable::new(address, editor.table(), stats)))].into_iter().collect(),
-        backends: Slots::default().with(backends),
-        changed: Changed { backends: [BACKEND, BackendSlot(1)].into(), ..Changed::default() },
-        ..Root::default()
-    }
-}
-
-fn backend(slot: BackendSlot, pods: &[Pod], limit: Option<u32>) -> BackendState {
-    let view = |pod: &Pod| EndpointView {
-        load: Arc::clone(&pod.state.load),
-        weight: 1,
-        ready: true,
-        fallback: false,
-    };
-    BackendState {
-        slot,
-        incarnation: 1,
-        version: 1,
-        name: "Service/default/app/80".into(),
-        namespace: "default".into(),
-        policy: Policy::RoundRobin,
-        max_connections_per_endpoint: limit.and_then(NonZeroU32::new),
-        retry_attempts: 1,
-        overflows: Arc::default(),
-        ejections: Arc::new(Ejections::new(1)),
-        parts: None,
-        endpoints: pods.iter().map(|pod| Arc::clone(&pod.state)).collect(),
-        views: pods.iter().map(view).collect(),
     }
 }
 
