@@ -1,6 +1,6 @@
-//! What a transaction costs, printed; no assertion hangs on time.
+//! What a transaction costs, printed: that each of a large world is taken whole is asserted, how fast is not.
 //!
-//! `cargo test --profile fast -p fairlead-proxy --lib figures -- --ignored --nocapture`
+//! `cargo test --profile fast -p fairlead-proxy --lib figures -- --nocapture`
 
 use std::time::Instant;
 
@@ -16,7 +16,8 @@ use crate::config::TimeoutsConfig;
 
 const ROUTES: usize = 1_000;
 const ENDPOINTS: usize = 4_000;
-const ROUNDS: usize = 200;
+// Without optimisations the figures say nothing, and a few rounds show as much.
+const ROUNDS: usize = if cfg!(debug_assertions) { 20 } else { 200 };
 
 fn endpoint(backend: usize, number: usize) -> Endpoint {
     let address = format!("10.{}.{}.{}", backend % 200, number / 250, number % 250);
@@ -115,8 +116,7 @@ fn report(what: &str, frames: &[Vec<u8>], core: &mut Core) {
 }
 
 #[test]
-#[ignore = "prints figures"]
-fn figures() {
+fn every_transaction_of_a_large_world_is_taken_whole() {
     let world = world();
     let bodies: Vec<Vec<u8>> = world.iter().map(|(_, _, resource)| encode_resource(resource)).collect();
     let mut update = at(1);
