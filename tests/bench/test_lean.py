@@ -11,16 +11,12 @@ from pathlib import Path
 import pytest
 
 from bench import callgrind, cost
+from bench.cases import IDLE_BYTES_MAX, INSTRUCTIONS_MAX, SYSTEM_CALLS_MAX
 from bench.generator import Load
 from bench.proxies import BareFairlead
 from tests.programs import program as debian_program
 
 pytestmark = pytest.mark.process
-
-SYSTEM_CALLS_MAX = 4.2
-INSTRUCTIONS_MAX = 9_660
-"""In user space: 3 % above the 9,380 that are reached."""
-IDLE_BYTES_MAX = 300
 
 
 Started = Callable[[list[str]], AbstractContextManager[BareFairlead]]
