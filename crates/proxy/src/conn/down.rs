@@ -111,7 +111,7 @@ impl Worker {
         let idle = active.flow.phase == Phase::Head && active.flow.inbound.is_none();
         if idle {
             self.keep_spare(active);
-            if self.phase >= Life::Closing {
+            if self.phase >= Life::Closing && self.keeps_idle_until.is_none() {
                 return self.close_down(key, false);
             }
             let until = self.now + self.times.downstream_idle;

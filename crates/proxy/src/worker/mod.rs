@@ -127,6 +127,8 @@ pub(crate) struct Worker {
     pub(crate) response_limits: Limits,
     /// The phase as of this turn.
     pub(crate) phase: Phase,
+    /// While the worker is closing: idle connections stay open until then.
+    pub(crate) keeps_idle_until: Option<Micros>,
     /// Storage of the head that is being parsed.
     pub(crate) fields: HeadStorage,
     /// A head on its way in front of its body.
@@ -205,6 +207,7 @@ impl Worker {
             request_limits,
             response_limits,
             phase: Phase::Running,
+            keeps_idle_until: None,
             fields: HeadStorage::new(),
             scratch: Vec::new(),
             spare: Vec::new(),

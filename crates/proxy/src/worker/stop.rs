@@ -2,8 +2,9 @@
 //!
 //! Laws:
 //! 1. Draining: everything works on, but answers carry `Connection: close`.
-//! 2. Closing: listening sockets are accepted empty and closed; idle connections are closed; what runs may finish. The
-//!    loop ends with its last client connection, at the latest at the deadline.
+//! 2. Closing: listening sockets are accepted empty and closed; connections that are idle [`LAST_LOOK`] later are
+//!    closed: the first request of one that was just accepted is on its way. What runs may finish. The loop ends with
+//!    its last client connection, at the latest at the deadline.
 //! 3. Stopped: the loop ends at once.
 
 use fairlead_balance::Micros;
@@ -12,6 +13,10 @@ use super::Worker;
 use super::slab::Key;
 use crate::conn::state::{Conn, Phase as ConnPhase};
 use crate::shared::Phase;
+use crate::timer::NEVER;
+
+/// How long idle connections are kept after the last one was accepted.
+const LAST_LOOK: Micros = Micros::from_millis(200);
 
 impl Worker {
     /// Notices a new phase.
@@ -22,12 +27,16 @@ impl Worker {
             if phase == Phase::Closing && self.is_listening() {
                 self.retire(None);
             }
+            if self.keeps_idle_until.is_some_and(|at| at <= self.now) {
+                self.keeps_idle_until = None;
+                self.close_idle();
+            }
             return;
         }
         self.phase = phase;
         if phase >= Phase::Closing {
             self.retire(None);
-            self.close_idle();
+            self.keeps_idle_until = Some(self.now + LAST_LOOK);
         }
     }
 
@@ -50,7 +59,8 @@ impl Worker {
 
     /// When the loop ends whatever is open.
     pub(super) fn stop_at(&self) -> Option<Micros> {
-        (self.phase >= Phase::Closing).then(|| self.shared.deadline())
+        let last_look = self.keeps_idle_until.unwrap_or(NEVER);
+        (self.phase >= Phase::Closing).then(|| self.shared.deadline().min(last_look))
     }
 
     pub(super) fn is_over(&self) -> bool {

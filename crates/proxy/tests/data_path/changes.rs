@@ -244,6 +244,23 @@ fn closing_ends_idle_connections_finishes_requests_and_then_the_worker() {
 }
 
 #[test]
+fn closing_still_answers_the_first_request_of_a_connection_that_was_just_accepted() {
+    let backend = Backend::saying("x");
+    // It has a fifth of a second to come, which a busy machine may let pass: not every time.
+    let served = (0..20).any(|_| {
+        let mut proxy = Proxy::start(&[&backend]);
+        let mut fresh = Client::connect(proxy.address);
+        proxy.shared.set_deadline(proxy.shared.clock.now() + Micros::from_secs(20));
+        proxy.shared.advance(Phase::Closing);
+        support::wait_until("the socket's end", || Arc::strong_count(&proxy.open) == 1);
+        let served = fresh.try_get();
+        proxy.join();
+        served
+    });
+    assert!(served);
+}
+
+#[test]
 fn the_deadline_ends_what_will_not() {
     let backend = Backend::raw(|stream, _| {
         support::reader(&stream).rest();
