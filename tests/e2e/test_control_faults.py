@@ -27,6 +27,9 @@ GRANTED = "granted.example"
 """Leads to a Service of another namespace."""
 PLURALS = {kind.value: info.plural for kind, info in KINDS.items()}
 """Every kind that is watched, by the names that the instance and the API have for it."""
+HASTY_DEATHS = 5
+SETTLED_S = 10.0
+"""What dies soon is started again later and later; what has lived for so long, at once."""
 
 
 def serve(cluster: Cluster, namespace: Namespace, gateway: str) -> Plan:
@@ -154,7 +157,9 @@ def test_a_kind_that_cannot_be_listed_removes_nothing(
             cluster.api.watch(policies) as of_policies,
             cluster.load(plan) as load,
         ):
-            for faulty in (*({plural} for plural in PLURALS.values()), set(PLURALS.values())):
+            for deaths, faulty in enumerate((*({each} for each in PLURALS.values()), set(PLURALS.values()))):
+                if deaths == HASTY_DEATHS:
+                    time.sleep(SETTLED_S)
                 fault_api.set(dict.fromkeys(faulty, fault))
                 old = fairlead.halves()["controller"]
                 fairlead.kill("controller")
@@ -236,7 +241,9 @@ def test_a_stop_finishes_what_it_took(cluster: Cluster, namespace: Namespace, tm
         result = load.stop()
     print(fairlead.tail())
     # The grace time is 1 s: whoever comes within it is served as ever.
-    early = result.where(lambda record: record.due < stopped_at + 0.8)
+    early = result.where(lambda record: record.done < stopped_at + 0.8)
     assert not early.failed, early.describe()
-    # Later ones find nobody; none was accepted and then dropped.
-    assert {record.error for record in result.failed} <= {"connect"}, result.describe()
+    # Later ones find nobody; none was accepted and then dropped. (What the kernel has not handed over yet when the
+    # listening socket closes, it resets.)
+    ends = {(record.error, record.opened) for record in result.failed}
+    assert ends <= {("connect", False), ("reset", True)}, result.describe()

@@ -103,6 +103,7 @@ def test_the_holder_of_the_lease_writes_status_and_the_other_takes_over(
 
             first.assert_nothing_in_flight()
             first.stop()
+            assert not first.said("another instance writes status"), "not even when it gave the Lease back"
 
             def taken_over() -> bool:
                 programmed = condition(status(namespace, "own"), "Programmed")

@@ -195,6 +195,7 @@ def test_whoever_stops_gives_it_back() -> None:
     write = one.election.release(one.now(time))
     assert write is not None
     assert write.holder == ""
+    assert one.election.holder is None
     assert api.write(write) is not None
     assert not one.holds(time)
     time = run([two], time, 3)

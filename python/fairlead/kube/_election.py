@@ -144,6 +144,7 @@ class Election:
         self._renewed_at = None
         if not held or self._record is None:
             return None
+        self.holder = None
         transitions = self._record.spec.lease_transitions or 0
         return Write(self._record.version, "", 1, acquires=False, transitions=transitions)
 
