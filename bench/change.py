@@ -11,7 +11,7 @@ import msgspec
 from bench.figures import Spread, spread
 from bench.generator import Load, Report
 from bench.measure import run_time_s
-from bench.proxies import Fairlead
+from bench.proxies import Direct, Fairlead, Proxy
 
 CHANGES = 40
 PAIRS = 8
@@ -20,6 +20,26 @@ _SLICE_S = 1.0
 _EVERY_S = 0.025
 _SETTLED_S = 0.03
 """The control thread tidies up after it has told the controller."""
+_QUIET_S = 6.0
+"""By then the proxy has closed what a load before has left idle."""
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Of requests in open loop, in microseconds."""
+
+    p99: float
+    """The median of those of quarters of a second."""
+    max: float
+    """The slowest of a second, the median of such seconds."""
+    wait_p99: float
+    """Between a request's schedule and its sending: the load generator's own."""
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """The same load without changes, and with one every 25 ms."""
+
+    without: Latency
+    changing: Latency
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -30,17 +50,41 @@ class Change(msgspec.Struct, frozen=True):
     """Of all of the proxy's threads, above what they take without a change."""
     adopted_ms: Spread
     """Until all workers had adopted it and the controller knew."""
-    p99_us: tuple[float, float]
-    """Of requests in open loop: without changes, and with one every 25 ms."""
-    max_us: tuple[float, float]
-    """The slowest request of a second; the median of such seconds."""
+    proxied: Beside
+    direct: Beside
+    """Requests that go past the proxy while it is changed: what changes do to the load generator and the backend."""
 
 
 def measure(proxy: Fairlead, load: Load, rng: random.Random) -> Change:
     """First changes alone, then changes under load beside load alone, in turns of random order."""
+    cpu_us, adopted = alone(proxy)
+    found: dict[tuple[bool, bool], list[Report]] = {}
+    direct = Direct(proxy.program, proxy.folder, 0, proxy.servers)
+    turns = [(proxied, changing) for proxied in (True, False) for changing in (True, False)]
+    for _ in range(PAIRS):
+        seed = rng.getrandbits(32)
+        for proxied, changing in rng.sample(turns, len(turns)):
+            report = _under_load(proxy if proxied else direct, load, seed, proxy if changing else None)
+            found.setdefault((proxied, changing), []).append(report)
+
+    def beside(*, proxied: bool) -> Beside:
+        return Beside(_latency(found[proxied, False]), _latency(found[proxied, True]))
+
+    return Change(
+        endpoints=len(proxy.servers),
+        cpu_us=cpu_us,
+        adopted_ms=adopted,
+        proxied=beside(proxied=True),
+        direct=beside(proxied=False),
+    )
+
+
+def alone(proxy: Fairlead, changes: int = CHANGES) -> tuple[Spread, Spread]:
+    """Microseconds of CPU above those of the same time without a change, and milliseconds until adoption."""
+    time.sleep(_QUIET_S)
     used: dict[bool, list[float]] = {True: [], False: []}
     adopted = []
-    for _ in range(CHANGES):
+    for _ in range(changes):
         for change in (True, False):
             before = run_time_s([proxy.pid])
             if change:
@@ -48,32 +92,21 @@ def measure(proxy: Fairlead, load: Load, rng: random.Random) -> Change:
             time.sleep(_SETTLED_S)
             used[change].append((run_time_s([proxy.pid]) - before) * 1e6)
     idle = statistics.median(used[False])
-    reports: dict[bool, list[Report]] = {True: [], False: []}
-    for _ in range(PAIRS):
-        seed = rng.getrandbits(32)
-        for change in rng.sample((True, False), 2):
-            reports[change].append(_under_load(proxy, load, seed, change=change))
+    return spread([max(0.0, each - idle) for each in used[True]]), spread(adopted)
 
-    def of(quantile: str) -> tuple[float, float]:
-        each = {
-            change: statistics.median(getattr(report.latency_us, quantile) for report in found)
-            for change, found in reports.items()
-        }
-        return each[False], each[True]
 
-    return Change(
-        endpoints=len(proxy.servers),
-        cpu_us=spread([max(0.0, each - idle) for each in used[True]]),
-        adopted_ms=spread(adopted),
-        p99_us=of("p99"),
-        max_us=of("max"),
+def _latency(reports: list[Report]) -> Latency:
+    return Latency(
+        p99=statistics.median(each for report in reports for each in report.p99_us_of_windows),
+        max=statistics.median(report.latency_us.max for report in reports),
+        wait_p99=statistics.median(report.wait_us.p99 for report in reports),
     )
 
 
-def _under_load(proxy: Fairlead, load: Load, seed: int, *, change: bool) -> Report:
-    with load.running(proxy.target, rate=_RATE, warm_up=0.5, seconds=_SLICE_S, seed=seed) as running:
+def _under_load(target: Proxy, load: Load, seed: int, changing: Fairlead | None) -> Report:
+    with load.running(target.target, rate=_RATE, warm_up=0.5, seconds=_SLICE_S, seed=seed) as running:
         while not running.done():
             time.sleep(_EVERY_S)
-            if change:
-                proxy.controller.change_one()
+            if changing is not None:
+                changing.controller.change_one()
         return running.result()

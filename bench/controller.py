@@ -9,6 +9,9 @@ import socket
 import struct
 import time
 from pathlib import Path
+from typing import NamedTuple, Self
+
+import msgspec
 
 from fairlead import snapshot as s
 
@@ -20,6 +23,22 @@ _PATIENCE_S = 60.0
 def endpoint(index: int, address: str, port: int) -> s.Endpoint:
     """The Endpoint of a Pod."""
     return s.Endpoint(id=f"uid-{index:05}|{address}|{port}|TCP", address=address, port=port)
+
+
+class _Version(NamedTuple):
+    """What a delta needs to know of all endpoints."""
+
+    first: s.Endpoint
+    hash: str
+
+    @classmethod
+    def of(cls, endpoints: s.Endpoints) -> Self:
+        return cls(endpoints.endpoints[0], s.endpoints_hash(endpoints))
+
+
+def _turned_over(endpoints: s.Endpoints) -> s.Endpoints:
+    first, *rest = endpoints.endpoints
+    return s.Endpoints(endpoints=(msgspec.structs.replace(first, ready=not first.ready), *rest))
 
 
 class Controller:
@@ -34,7 +53,8 @@ class Controller:
         self._proxy: socket.socket | None = None
         self._generation = 0
         self._epoch = time.time_ns() // 1_000_000
-        self._endpoints: tuple[s.Endpoint, ...] = ()
+        self._versions: tuple[_Version, ...] = ()
+        """Of the endpoints: as the proxy has them, and with the first one's readiness turned over."""
 
     def close(self) -> None:
         """Ends the stream; the proxy goes on with what it has."""
@@ -51,7 +71,8 @@ class Controller:
         """Waits for the proxy, gives it one Listener at the port and one Route to the endpoints, and awaits the ack."""
         self._proxy, _ = self._listener.accept()
         self._proxy.settimeout(_PATIENCE_S)
-        self._endpoints = tuple(sorted(endpoints, key=lambda each: each.id))
+        all_ready = s.Endpoints(endpoints=tuple(sorted(endpoints, key=lambda each: each.id)))
+        self._versions = (_Version.of(all_ready), _Version.of(_turned_over(all_ready)))
         rule = s.Rule(matches=(s.RouteMatch(),), targets=(s.Target(weight=1, backend=_BACKEND),))
         resources: list[tuple[s.Kind, str, s.Resource]] = [
             (s.Kind.BIND, f"127.0.0.1:{port}", s.Bind(address="127.0.0.1", port=port)),
@@ -66,7 +87,7 @@ class Controller:
                     port=port,
                 ),
             ),
-            (s.Kind.ENDPOINTS, _BACKEND, s.Endpoints(endpoints=self._endpoints)),
+            (s.Kind.ENDPOINTS, _BACKEND, all_ready),
             (
                 s.Kind.BACKEND,
                 _BACKEND,
@@ -92,17 +113,14 @@ class Controller:
         self._send(upserts=tuple(_upsert(*each) for each in resources))
 
     def change_one(self) -> float:
-        """Turns one endpoint's readiness over; gives the seconds until all workers had adopted it."""
-        base = s.Endpoints(endpoints=self._endpoints)
-        first, *rest = self._endpoints
-        first = s.Endpoint(id=first.id, address=first.address, port=first.port, ready=not first.ready)
-        self._endpoints = (first, *rest)
-        delta = s.EndpointsDelta(
-            name=_BACKEND,
-            base=s.endpoints_hash(base),
-            hash=s.endpoints_hash(s.Endpoints(endpoints=self._endpoints)),
-            upserts=(first,),
-        )
+        """Turns one endpoint's readiness over; gives the seconds until all workers had adopted it.
+
+        The hashes of all endpoints were taken before: that is milliseconds of work for a controller, in which whatever
+        shares its core would stand still.
+        """
+        before, after = self._versions
+        self._versions = (after, before)
+        delta = s.EndpointsDelta(name=_BACKEND, base=before.hash, hash=after.hash, upserts=(after.first,))
         return self._send(endpoints=(delta,))
 
     def _send(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import starmap
 from pathlib import Path
 
 from bench.cases import Case
+from bench.change import Beside
 from bench.figures import Row, Spread
 from bench.plot import Bar, bars
 from bench.proxies import Direct, Fairlead
@@ -148,10 +150,26 @@ def _change(results: Results) -> Iterator[str]:
     yield f"## One endpoint's change at {change.endpoints:,} endpoints"
     yield (
         f"{tell(change.cpu_us, 0)} µs of CPU in the proxy; {tell(change.adopted_ms, 1)} ms until all workers had adopted "
-        "it and the controller knew. Requests at 5,000/s meanwhile, with a change every 25 ms and (without): 99th "
-        f"percentile {change.p99_us[1]:,.0f} ({change.p99_us[0]:,.0f}) µs, the slowest of a second "
-        f"{change.max_us[1]:,.0f} ({change.max_us[0]:,.0f}) µs."
+        "it and the controller knew. Requests at 5,000/s with a change every 25 ms beside requests without any, in µs; "
+        "the row without a proxy is what the changes' sender does to the load generator and the backend, whose core it "
+        "shares:"
     )
+    head = [
+        "",
+        "p99 without",
+        "with",
+        "slowest of a second without",
+        "with",
+        "p99 of late sending without",
+        "with",
+    ]
+    yield _table(head, starmap(_of_beside, ((Fairlead.name, change.proxied), (Direct.name, change.direct))))
+
+
+def _of_beside(name: str, beside: Beside) -> list[str]:
+    both = (beside.without, beside.changing)
+    figures = ([each.p99 for each in both], [each.max for each in both], [each.wait_p99 for each in both])
+    return [name, *(f"{value:,.0f}" for pair in figures for value in pair)]
 
 
 def _picks(results: Results) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.cases import CASES
-from bench.change import Change
+from bench.change import Beside, Change, Latency
 from bench.control import Control, Lanes, Scene, TakenIn, Times, Waits
 from bench.figures import Slice, Spread, rows
 from bench.pick import PickCost
@@ -60,7 +60,13 @@ def results(**changed: object) -> Results:
             Costs("Fairlead", 201, 5_000, {"read": 2.0, "write": 2.0, "wait": 0.05}, 9_000, 0.0004),
             Costs("nginx", 528, None, None),
         ],
-        "change": Change(4_000, Spread(350, 340, 360), Spread(1, 1, 2), (300, 310), (2_000, 2_100)),
+        "change": Change(
+            4_000,
+            Spread(350, 340, 360),
+            Spread(1, 1, 2),
+            proxied=Beside(Latency(300, 2_000, 20), Latency(310, 2_100, 21)),
+            direct=Beside(Latency(200, 1_000, 22), Latency(205, 1_100, 23)),
+        ),
         "picks": [
             PickCost("two choices", weighted=False, pick_ns=20, update_us=1, prefix_error=None),
             PickCost("turns, weighted", weighted=True, pick_ns=90, update_us=1, prefix_error=2.6),
@@ -141,6 +147,8 @@ def test_a_page_holds_every_case_and_what_is_missing() -> None:
     assert text.count("**not reached**") == sum(not each.reached for each in targets(results(), "Fairlead"))
     assert "| nginx | 528 | not measured | not measured |" in text
     assert "most even" in text
+    assert "| Fairlead | 300 | 310 | 2,000 | 2,100 | 20 | 21 |" in text
+    assert "| no proxy | 200 | 205 | 1,000 | 1,100 | 22 | 23 |" in text
 
 
 def test_a_page_tells_what_failed_and_keeps_the_rest() -> None:
