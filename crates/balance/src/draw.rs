@@ -6,7 +6,9 @@
 //! 2. Two draws without a preference between them leave everybody's share in proportion: see
 //!    [`Draws::redraw_chance`].
 
-use crate::{EndpointView, Micros, Rng, SlowStart};
+use std::ops::Range;
+
+use crate::{EndpointView, Member, Micros, Rng, SlowStart};
 
 /// Draws refused before the sums are searched: enough where weights are alike.
 const ACCEPT_TRIES: usize = 8;
@@ -30,23 +32,24 @@ pub(crate) struct Draws {
 }
 
 impl Draws {
+    /// Draws among `members`, in the order of the views.
     pub(crate) fn new(
         views: &[EndpointView],
-        is_member: impl Fn(&EndpointView) -> bool,
+        members: impl Iterator<Item = Member> + Clone,
         slow_start: Option<SlowStart>,
     ) -> Self {
         let mut draws = Self { slow_start, lightest: u32::MAX, ..Self::default() };
         let window = slow_start.map_or(Micros::ZERO, |slow| slow.window);
-        for (index, view) in views.iter().enumerate().filter(|(_, view)| is_member(view)) {
-            draws.members.push(index as u32);
-            draws.heaviest = draws.heaviest.max(view.weight);
-            draws.lightest = draws.lightest.min(view.weight);
+        for Member { index, weight } in members.clone() {
+            draws.members.push(index);
+            draws.heaviest = draws.heaviest.max(weight);
+            draws.lightest = draws.lightest.min(weight);
             if slow_start.is_some() {
-                draws.slow_until = draws.slow_until.max(view.load.since() + window);
+                draws.slow_until = draws.slow_until.max(views[index as usize].load.since() + window);
             }
         }
         if draws.heaviest != draws.lightest {
-            draws.weights.extend(draws.members.iter().map(|&index| views[index as usize].weight));
+            draws.weights.extend(members.map(|member| member.weight));
             let mut sum = 0;
             draws.sums.extend(draws.weights.iter().map(|&weight| {
                 sum += u64::from(weight);
@@ -56,6 +59,27 @@ impl Draws {
         draws
     }
 
+    /// Looks again at the views of this range alone, where all that are candidates draw, the views outside of it are as
+    /// they were, and nobody came or went. False
+    /// where that is not enough and nothing was done: weights that differ need their sums anew.
+    pub(crate) fn update(
+        &mut self,
+        views: &[EndpointView],
+        changed: &Range<usize>,
+        is_member: impl Fn(&EndpointView) -> bool,
+        slow_start: Option<SlowStart>,
+    ) -> bool {
+        let found = || changed.clone().filter(|index| is_member(&views[*index]));
+        let even = self.sums.is_empty() && self.slow_start.is_none() && slow_start.is_none();
+        if !even || found().any(|index| views[index].weight != self.heaviest) {
+            return false;
+        }
+        let at = |index: usize| self.members.partition_point(|&member| (member as usize) < index);
+        let range = at(changed.start)..at(changed.end);
+        self.members.splice(range, found().map(|index| index as u32));
+        true
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
@@ -63,6 +87,14 @@ impl Draws {
     /// The indices into the views.
     pub(crate) fn members(&self) -> &[u32] {
         &self.members
+    }
+
+    /// The weight of the candidate with this index into the views.
+    pub(crate) fn weight_of(&self, index: u32) -> u32 {
+        if self.weights.is_empty() {
+            return self.heaviest;
+        }
+        self.members.binary_search(&index).map_or(0, |position| self.weights[position])
     }
 
     /// Whether every draw takes everybody with the same chance.
@@ -140,5 +172,48 @@ impl SlowStart {
     /// pick, so that no change of others can disturb it.
     pub(crate) fn share(&self, age: Micros) -> f32 {
         if age >= self.window { 1.0 } else { (age.0 as f32 / self.window.0 as f32).max(self.minimum) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{EndpointLoad, SplitMix64};
+
+    #[test]
+    fn an_update_in_place_gives_what_a_new_one_gives() {
+        let mut rng = SplitMix64::new(1);
+        let load = Arc::new(EndpointLoad::new(Micros::ZERO, 1));
+        let view = |weight, ready| EndpointView { load: Arc::clone(&load), weight, ready, fallback: false };
+        let ready = |view: &EndpointView| view.ready && view.weight > 0;
+        let mut views: Vec<EndpointView> = (0..100).map(|_| view(1, true)).collect();
+        let all = |views: &[EndpointView]| {
+            let candidates = (0u32..).zip(views).filter(|(_, view)| ready(view));
+            let members: Vec<Member> =
+                candidates.map(|(index, view)| Member { index, weight: view.weight }).collect();
+            Draws::new(views, members.into_iter(), None)
+        };
+        let mut draws = all(&views);
+        let (mut in_place, mut anew) = (0, 0);
+        for _ in 0..5_000 {
+            let start = rng.below(100) as usize;
+            let range = start..(start + rng.below(4) as usize).min(100);
+            for at in range.clone() {
+                let weight = if rng.below(50) == 0 { rng.below(3) } else { 1 };
+                views[at] = view(weight, rng.below(2) == 0);
+            }
+            let expected = all(&views);
+            if draws.update(&views, &range, ready, None) {
+                in_place += 1;
+                assert_eq!((&draws.members, &draws.sums), (&expected.members, &expected.sums));
+                assert_eq!((draws.heaviest, draws.lightest), (expected.heaviest, expected.lightest));
+            } else {
+                anew += 1;
+                draws = expected;
+            }
+        }
+        assert!(in_place > 100 && anew > 100, "{in_place} {anew}");
     }
 }

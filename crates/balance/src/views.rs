@@ -1,8 +1,9 @@
 //! What a [`Balancer`](crate::Balancer) is given: Endpoints as it sees them, and how they are chosen.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{EndpointLoad, Micros};
+use crate::{EndpointLoad, Member, Micros};
 
 /// A Backend's Endpoint as pickers see it. The control thread builds one slice per version of a Backend's
 /// endpoints; all workers share it.
@@ -16,6 +17,23 @@ pub struct EndpointView {
     pub ready: bool,
     /// Serving and terminating: takes new requests only while none is ready (KEP-1669).
     pub fallback: bool,
+}
+
+/// What a [`Balancer`](crate::Balancer) picks from.
+#[derive(Clone, Debug)]
+pub struct Candidates<'a> {
+    /// All of the Backend's Endpoints.
+    pub views: Arc<[EndpointView]>,
+    /// The candidates that the worker uses, in the order of the views; absent: all.
+    pub part: Option<&'a [Member]>,
+    /// The indices outside which the views are those before, if they are as many; absent: they are compared.
+    pub changed: Option<Range<usize>>,
+}
+
+impl From<Arc<[EndpointView]>> for Candidates<'_> {
+    fn from(views: Arc<[EndpointView]>) -> Self {
+        Self { views, part: None, changed: None }
+    }
 }
 
 /// How a Backend's Endpoints are chosen.

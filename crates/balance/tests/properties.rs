@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use fairlead_balance::{
-    Balancer, EndpointLoad, EndpointView, Failure, InFlight, Micros, Policy, Reason, SlowStart, SplitMix64,
-    Tier,
+    Balancer, Candidates, EndpointLoad, EndpointView, Failure, InFlight, Micros, Policy, Reason, SlowStart,
+    SplitMix64, Tier,
 };
 use proptest::prelude::*;
 
@@ -26,6 +26,12 @@ enum Event {
     },
     Update {
         views: Vec<ViewSpec>,
+    },
+    /// One Endpoint changes, and the caller knows which.
+    Change {
+        at: usize,
+        weight: u32,
+        ready: bool,
     },
 }
 
@@ -55,6 +61,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         8 => (sparse, any::<u64>()).prop_map(|(exclude, warm)| Event::Pick { exclude, warm }),
         6 => (0..6u8, 0..10_000_000u64).prop_map(|(outcome, rtt_us)| Event::End { outcome, rtt_us }),
         1 => view_specs().prop_map(|views| Event::Update { views }),
+        2 => (0..48usize, 0..3u32, any::<bool>())
+            .prop_map(|(at, weight, ready)| Event::Change { at, weight, ready }),
+        2 => (0..48usize, 0..3u32, any::<bool>()).prop_map(|(at, weight, ready)| Event::Change { at, weight, ready }),
     ];
     prop::collection::vec(event, 0..200)
 }
@@ -134,6 +143,14 @@ proptest! {
                 }
                 Event::Update { views: specs } => {
                     balancer.update(policy, slow_start, views(&specs, &loads), now, &mut rng);
+                }
+                Event::Change { at, weight, ready } => {
+                    let mut next = balancer.views().to_vec();
+                    if let Some(view) = next.get_mut(at) {
+                        *view = EndpointView { weight, ready, ..view.clone() };
+                        let next = Candidates { views: next.into(), part: None, changed: Some(at..at + 1) };
+                        balancer.take(policy, slow_start, next, now, &mut rng);
+                    }
                 }
             }
             let in_flight: u32 = loads.iter().map(|load| load.in_flight()).sum();

@@ -35,6 +35,10 @@ struct FrameType<'a> {
 
 /// The frame in `payload` (without the length).
 pub fn decode_to_proxy(payload: &[u8]) -> Result<ToProxy<'_>, FrameError> {
+    // Nearly all are updates: what is none is refused by its type, and only then looked at for that alone.
+    if let Ok(update) = read::<Update<'_>>(payload) {
+        return Ok(ToProxy::Update(update));
+    }
     match frame_type(payload)? {
         "update" => frame::<Update<'_>>(payload).map(ToProxy::Update),
         "subscribe" => frame::<Subscribe>(payload).map(ToProxy::Subscribe),

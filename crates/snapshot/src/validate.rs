@@ -119,16 +119,23 @@ pub(crate) fn endpoints(endpoints: &mut Endpoints) -> Checked {
 
 /// One endpoint, alone or of a delta.
 pub fn validate_endpoint(endpoint: &Endpoint) -> Checked {
-    let at = |field: &str| format!("endpoint {:?}: {field}", endpoint.id);
     name("endpoint id", &endpoint.id)?;
-    if address(&at("address"), &endpoint.address)?.is_unspecified() {
-        return refuse(Reason::InvalidAddress, at("address is unspecified"));
+    // Which one it is is written only where it is refused: there are many.
+    fields_of(endpoint).map_err(|refusal| Refusal {
+        message: format!("endpoint {:?}: {}", endpoint.id, refusal.message),
+        ..refusal
+    })
+}
+
+fn fields_of(endpoint: &Endpoint) -> Checked {
+    if address("address", &endpoint.address)?.is_unspecified() {
+        return refuse(Reason::InvalidAddress, "address is unspecified");
     }
-    port(&at("port"), endpoint.port)?;
-    weight(&at("weight"), endpoint.weight)?;
-    at_most(&at("subsets"), endpoint.subsets.len(), MAX_FIELDS)?;
+    port("port", endpoint.port)?;
+    weight("weight", endpoint.weight)?;
+    at_most("subsets", endpoint.subsets.len(), MAX_FIELDS)?;
     for text in [&endpoint.node, &endpoint.pod, &endpoint.zone].into_iter().flatten() {
-        at_most(&at("label bytes"), text.len(), MAX_NAME_BYTES)?;
+        at_most("label bytes", text.len(), MAX_NAME_BYTES)?;
     }
     Ok(())
 }

@@ -117,7 +117,7 @@ impl Balancer {
         if !self.draws.is_even(now) {
             let index = self.draws.draw(&self.views, now, rng);
             if index == first.index {
-                let chance = self.draws.redraw_chance(self.views[index].weight, now);
+                let chance = self.draws.redraw_chance(self.draws.weight_of(index as u32), now);
                 if rng.unit() >= chance {
                     return Some(first);
                 }

@@ -1,6 +1,7 @@
 //! [`Balancer`]: a Backend's picker in one worker. Module `update` takes over new views, `choice` picks.
 
 mod choice;
+mod members;
 mod update;
 
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use crate::census::Census;
 use crate::draw::Draws;
 use crate::turns::Turns;
-use crate::{EndpointView, Micros, Policy, Rng, SlowStart, Tier};
+use crate::{Candidates, EndpointView, Micros, Policy, Rng, SlowStart, Tier};
+pub use update::Update;
 
 /// Why an Endpoint was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct Pick {
 pub struct Balancer {
     views: Arc<[EndpointView]>,
     tier: Tier,
+    /// Not all candidates are members.
+    has_part: bool,
     draws: Draws,
     /// For round robin.
     turns: Option<Turns>,
@@ -74,7 +78,7 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// A balancer of `views`, with a random phase.
+    /// A balancer of all candidates among `views`, with a random phase.
     pub fn new(
         policy: Policy,
         slow_start: Option<SlowStart>,
@@ -82,16 +86,28 @@ impl Balancer {
         now: Micros,
         rng: &mut impl Rng,
     ) -> Self {
+        Self::of(policy, slow_start, Candidates::from(views), now, rng)
+    }
+
+    /// The same for a worker that may use a part.
+    pub fn of(
+        policy: Policy,
+        slow_start: Option<SlowStart>,
+        candidates: Candidates<'_>,
+        now: Micros,
+        rng: &mut impl Rng,
+    ) -> Self {
         let mut balancer = Self {
             views: Arc::from([]),
             tier: Tier::Empty,
+            has_part: false,
             draws: Draws::default(),
             turns: None,
             newcomers: Vec::new(),
             census: Census::default(),
             warm_streak: 0,
         };
-        balancer.update(policy, slow_start, views, now, rng);
+        balancer.take(policy, slow_start, candidates, now, rng);
         balancer
     }
 

@@ -325,12 +325,13 @@ fn member(registry: &mut Registry, endpoint: Endpoint, now: Micros) -> Arc<Membe
 
 fn state(name: &Arc<str>, entry: &mut Entry, workers: usize) -> Option<Arc<BackendState>> {
     let (_, backend) = entry.backend.as_ref()?;
-    let (endpoints, views, parts) = match &mut entry.endpoints {
+    let (endpoints, (views, changed), parts) = match &mut entry.endpoints {
         Some(held) => {
-            let parts = parts(held.views.list(), &held.identities, workers);
+            // A single worker uses all, and need not look at each to find that out.
+            let parts = if workers > 1 { parts(held.views.list(), &held.identities, workers) } else { None };
             (held.states(), held.views.publish(), parts)
         }
-        None => (Arc::from([]), Arc::from([]), None),
+        None => (Arc::from([]), (Arc::from([]), 0..0), None),
     };
     Some(Arc::new(BackendState {
         slot: entry.slot,
@@ -348,6 +349,7 @@ fn state(name: &Arc<str>, entry: &mut Entry, workers: usize) -> Option<Arc<Backe
         ejections: Arc::clone(&entry.ejections),
         endpoints,
         views,
+        changed,
         parts,
     }))
 }

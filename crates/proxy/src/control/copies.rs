@@ -6,6 +6,7 @@
 //!    write somewhere in memory to copy, and one more to drop.
 //! 2. No entry that is in the list no more is held: where entries came or went the older list is given up.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The list, and what was published of it.
@@ -44,13 +45,13 @@ impl<T: Clone> Copies<T> {
         self.list.remove(at);
     }
 
-    /// The list as it is now.
-    pub(super) fn publish(&mut self) -> Arc<[T]> {
-        if self.since_last.is_empty()
-            && let Some(last) = &self.last
-        {
-            return Arc::clone(last);
-        }
+    /// The list as it is now, and the indices outside which it is the one published before.
+    pub(super) fn publish(&mut self) -> (Arc<[T]>, Range<usize>) {
+        let changed = match (&self.last, self.since_last.iter().min(), self.since_last.iter().max()) {
+            (Some(last), None, _) | (Some(last), _, None) => return (Arc::clone(last), 0..0),
+            (Some(_), Some(first), Some(last)) => *first..last + 1,
+            (None, ..) => 0..self.list.len(),
+        };
         let mut spare = self.spare.take();
         let next = match spare.as_mut().and_then(Arc::get_mut) {
             Some(entries) => {
@@ -64,7 +65,7 @@ impl<T: Clone> Copies<T> {
         let next = next.unwrap_or_else(|| self.list.as_slice().into());
         self.spare = self.last.replace(Arc::clone(&next));
         self.since_spare = std::mem::take(&mut self.since_last);
-        next
+        (next, changed)
     }
 
     fn forget(&mut self) {
@@ -84,17 +85,17 @@ mod tests {
     #[test]
     fn what_nobody_reads_any_more_is_written_again() {
         let mut copies = Copies::new(vec![0; 4]);
-        let first = copies.publish();
+        let (first, _) = copies.publish();
         let place = first.as_ptr();
         copies.set(1, 1);
-        let second = copies.publish();
+        let (second, _) = copies.publish();
         assert_eq!((&*first, &*second), (&[0, 0, 0, 0][..], &[0, 1, 0, 0][..]));
         drop(first);
         copies.set(2, 2);
-        let third = copies.publish();
+        let (third, _) = copies.publish();
         assert_eq!((third.as_ptr(), &*third), (place, &[0, 1, 2, 0][..]));
         copies.set(3, 3);
-        let fourth = copies.publish();
+        let (fourth, _) = copies.publish();
         assert_eq!((&*second, &*fourth), (&[0, 1, 0, 0][..], &[0, 1, 2, 3][..]), "the second is still read");
     }
 
@@ -114,6 +115,7 @@ mod tests {
         let mut rng = SplitMix64::new(1);
         let mut copies = Copies::new(Vec::new());
         let mut read: Vec<(Vec<u64>, Arc<[u64]>)> = Vec::new();
+        let mut last: Arc<[u64]> = Arc::from([]);
         for step in 0..5_000 {
             let count = copies.list().len() as u32;
             match rng.below(8) {
@@ -121,7 +123,15 @@ mod tests {
                 1 if count > 8 => copies.remove(rng.below(count) as usize),
                 2..5 if count > 0 => copies.set(rng.below(count) as usize, step),
                 5 if !read.is_empty() => drop(read.swap_remove(rng.below(read.len() as u32) as usize)),
-                _ => read.push((copies.list().to_vec(), copies.publish())),
+                _ => {
+                    let (next, changed) = copies.publish();
+                    if changed.len() < next.len() {
+                        let outside = |list: &[u64]| [&list[..changed.start], &list[changed.end..]].concat();
+                        assert_eq!(outside(&last), outside(&next));
+                    }
+                    last = Arc::clone(&next);
+                    read.push((copies.list().to_vec(), next));
+                }
             }
             assert!(read.iter().all(|(list, published)| **list == **published));
         }

@@ -5,6 +5,8 @@
 //!    proxies do not come at once.
 //! 2. A lost connection changes nothing but the connection.
 //! 3. One turn reads a bounded amount: signals and workers are not kept waiting by a fast controller.
+//! 4. Whether the socket can be written to is asked only while something waits for that. Else each frame that the
+//!    controller takes would wake the thread to do nothing.
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -42,6 +44,8 @@ struct Connection {
     stream: UnixStream,
     reader: FrameReader,
     out: Vec<u8>,
+    /// Writability is asked for.
+    asks: bool,
 }
 
 /// The connection, or the wait for the next attempt.
@@ -88,12 +92,13 @@ impl Link {
     /// Tries to connect. On failure the next attempt is later.
     pub(super) fn connect(&mut self, registry: &Registry, now: Micros, rng: &mut impl Rng) -> io::Result<()> {
         let attempt = UnixStream::connect(&self.path).and_then(|mut stream| {
-            registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
+            registry.register(&mut stream, self.token, Interest::READABLE)?;
             Ok(stream)
         });
         match attempt {
             Ok(stream) => {
-                self.connection = Some(Connection { stream, reader: FrameReader::new(), out: Vec::new() });
+                self.connection =
+                    Some(Connection { stream, reader: FrameReader::new(), out: Vec::new(), asks: false });
                 Ok(())
             }
             Err(error) => {
@@ -144,11 +149,11 @@ impl Link {
     }
 
     /// Sends a frame, or keeps what does not fit until the socket is writable.
-    pub(super) fn send(&mut self, frame: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&mut self, frame: &[u8], registry: &Registry) -> io::Result<()> {
         if let Some(connection) = &mut self.connection {
             connection.out.extend_from_slice(frame);
         }
-        self.flush()
+        self.flush(registry)
     }
 
     /// Bytes that the controller has not taken.
@@ -157,7 +162,7 @@ impl Link {
     }
 
     /// Sends what is left.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self, registry: &Registry) -> io::Result<()> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let mut sent = 0;
         while sent < connection.out.len() {
@@ -170,14 +175,84 @@ impl Link {
             }
         }
         connection.out.drain(..sent);
+        let asks = !connection.out.is_empty();
+        if asks != connection.asks {
+            let interest = if asks { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            // What has become possible since is told again.
+            registry.reregister(&mut connection.stream, self.token, interest)?;
+            connection.asks = asks;
+        }
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::time::Duration;
+
     use fairlead_balance::SplitMix64;
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    const TOKEN: Token = Token(7);
+
+    /// A link, and its controller's end.
+    fn linked(name: &str) -> (Poll, Link, std::os::unix::net::UnixStream) {
+        let path = std::env::temp_dir().join(format!("fairlead-link-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let poll = Poll::new().unwrap();
+        let mut link = Link::new(path.clone(), TOKEN);
+        link.connect(poll.registry(), Micros(1), &mut SplitMix64::new(1)).unwrap();
+        let (controller, _) = listener.accept().unwrap();
+        std::fs::remove_file(path).unwrap();
+        (poll, link, controller)
+    }
+
+    /// Whether the poller has something to tell; what happens to such a socket it knows at once.
+    fn is_told(poll: &mut Poll) -> bool {
+        let mut events = Events::with_capacity(8);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        !events.is_empty()
+    }
+
+    #[test]
+    fn a_frame_that_the_controller_takes_wakes_nobody() {
+        let (mut poll, mut link, mut controller) = linked("taken");
+        link.send(b"frame", poll.registry()).unwrap();
+        assert!(!is_told(&mut poll));
+        controller.read_exact(&mut [0; 5]).unwrap();
+        assert!(!is_told(&mut poll));
+        controller.write_all(b"answer").unwrap();
+        assert!(is_told(&mut poll));
+    }
+
+    #[test]
+    fn what_does_not_fit_goes_out_once_there_is_room() {
+        let (mut poll, mut link, mut controller) = linked("full");
+        let frame: Vec<u8> = (0..4 << 20).map(|at: u32| at as u8).collect();
+        link.send(&frame, poll.registry()).unwrap();
+        let kept = link.unsent();
+        assert!(kept > 0 && kept < frame.len());
+        assert!(!is_told(&mut poll), "there is no room");
+        let (mut got, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+        while link.unsent() > 0 {
+            let count = controller.read(&mut buffer).unwrap();
+            got.extend_from_slice(&buffer[..count]);
+            if is_told(&mut poll) {
+                link.flush(poll.registry()).unwrap();
+            }
+        }
+        is_told(&mut poll);
+        while got.len() < frame.len() {
+            let count = controller.read(&mut buffer).unwrap();
+            got.extend_from_slice(&buffer[..count]);
+        }
+        assert!(got == frame);
+        assert!(!is_told(&mut poll), "nothing waits for room any more");
+    }
 
     #[test]
     fn the_delay_grows_from_50_ms_to_1_s_and_is_jittered() {

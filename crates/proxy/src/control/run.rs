@@ -88,7 +88,11 @@ impl Control {
     pub(crate) fn run(mut self) {
         self.load();
         let mut events = Events::with_capacity(64);
-        while self.shared.phase() < Phase::Stopped {
+        loop {
+            self.shared.control_bell.listen();
+            if self.shared.phase() >= Phase::Stopped {
+                break;
+            }
             let now = self.shared.clock.now();
             self.shared.control.heartbeat.set(now.0);
             self.adopt(now);
@@ -98,11 +102,13 @@ impl Control {
             {
                 say(Level::Error, "poll failed", &[("error", &error)]);
             }
-            let tokens: Vec<Token> = events.iter().map(mio::event::Event::token).collect();
-            if tokens.contains(&SIGNALS) {
+            self.shared.control_bell.busy();
+            let told = |token: Token| events.iter().any(|event| event.token() == token);
+            let (signals, link) = (told(SIGNALS), told(LINK) || self.unread);
+            if signals {
                 self.signals();
             }
-            if tokens.contains(&LINK) || self.unread {
+            if link {
                 self.turn_link();
             }
         }
@@ -318,7 +324,7 @@ impl Control {
 
     fn send(&mut self, frame: &[u8]) {
         if let Some(link) = &mut self.link
-            && let Err(error) = link.send(frame)
+            && let Err(error) = link.send(frame, self.poll.registry())
         {
             self.disconnect("write_failed", &error.to_string());
         }
@@ -341,7 +347,7 @@ impl Control {
     fn turn_link(&mut self) {
         self.unread = false;
         let Some(link) = &mut self.link else { return };
-        if let Err(error) = link.flush() {
+        if let Err(error) = link.flush(self.poll.registry()) {
             return self.disconnect("write_failed", &error.to_string());
         }
         let read = link.read();

@@ -404,3 +404,18 @@ fn a_version_that_is_kept_ends_the_wait_of_a_later_one() {
     Sent::default().put(OTHER, "k1", backend("other")).apply(&mut core, 4);
     assert_eq!(core.have()["route/HTTPRoute/shop/r"].as_ref(), "r1");
 }
+
+#[test]
+fn a_change_of_single_endpoints_says_which_and_a_coming_or_going_says_all() {
+    let mut core = core();
+    let mut changed = |sent: Sent, generation| {
+        let commit = sent.apply(&mut core, generation);
+        assert!(commit.rejected.is_empty());
+        reached(&commit.root, "/x").map(|state| (state.changed.clone(), state.endpoints.len()))
+    };
+    assert_eq!(changed(gateway(), 1), Some((0..2, 2)));
+    assert_eq!(changed(Sent::default().delta(APP, "e1", "e2", 2, None), 2), Some((1..2, 2)));
+    assert_eq!(changed(Sent::default().put(APP, "k2", backend("app")), 3), Some((0..0, 2)));
+    assert_eq!(changed(Sent::default().delta(APP, "e2", "e3", 3, Some(1)), 4), Some((0..2, 2)));
+    assert_eq!(changed(Sent::default().delta(APP, "e3", "e4", 1, None), 5), Some((0..3, 3)));
+}

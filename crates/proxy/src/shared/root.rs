@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -143,6 +144,8 @@ pub struct BackendState {
     pub endpoints: Arc<[Arc<EndpointState>]>,
     /// What pickers read of each member, by the same index.
     pub views: Arc<[EndpointView]>,
+    /// The indices outside which the members and their views are those of the version before, if they are as many.
+    pub changed: Range<usize>,
     /// The members that each worker uses; absent: all use all.
     pub parts: Option<Parts>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fairlead_balance::{Micros, Permit};
@@ -85,20 +85,40 @@ pub struct WorkerCell {
 
 /// Wakes a thread's poll, once it has one.
 #[derive(Debug, Default)]
-pub struct Bell(OnceLock<mio::Waker>);
+pub struct Bell {
+    waker: OnceLock<mio::Waker>,
+    busy: AtomicBool,
+}
 
 impl Bell {
     /// The thread's first act. A second call changes nothing.
     pub fn hang(&self, waker: mio::Waker) {
-        let _ = self.0.set(waker);
+        let _ = self.waker.set(waker);
     }
 
-    /// Wakes the thread. Before it has hung its waker this does nothing: its first turn looks at everything.
+    /// Wakes the thread, unless it is about to look anyway. Call it after what it is to see. Before the thread has hung
+    /// its waker this does nothing: its first turn looks at everything.
     pub fn ring(&self) {
-        if let Some(waker) = self.0.get() {
+        // Either this sees that the thread listens, or the thread, who listens first and looks then, sees why it rings.
+        fence(Ordering::SeqCst);
+        if !self.busy.load(Ordering::Relaxed)
+            && let Some(waker) = self.waker.get()
+        {
             // It fails only when the thread's poll is gone, and then nobody is left to wake.
             let _ = waker.wake();
         }
+    }
+
+    /// The thread is awake, and will [`listen`](Self::listen) and look at everything before it sleeps again: to ring
+    /// would only cost it a turn. A thread that never says so is rung each time.
+    pub(crate) fn busy(&self) {
+        self.busy.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on the thread hears the bell; what it was not rung for is to be looked at after this.
+    pub(crate) fn listen(&self) {
+        self.busy.store(false, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 }
 

@@ -13,9 +13,9 @@ use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use fairlead_balance::{Micros, Pick, Reason, Rng, WeightedTargets, Work};
+use fairlead_balance::{Micros, Pick, Reason, Rng, Update, WeightedTargets, Work};
 
-use super::balancing::{Asking, Balancing, Update};
+use super::balancing::{Asking, Balancing, known_change};
 use super::room::{Lack, Passed};
 use super::{Choosing, Worker};
 use crate::conn::state::{Conn, Role};
@@ -48,7 +48,7 @@ impl Worker {
         }
         if new.generation == old.generation + 1 {
             for slot in &new.changed.backends {
-                self.update_backend(*slot, &new);
+                self.update_backend(*slot, &old, &new);
             }
             for slot in &new.changed.gone {
                 self.leave(*slot);
@@ -66,7 +66,7 @@ impl Worker {
                     _ => false,
                 };
                 if !same {
-                    self.update_backend(BackendSlot(slot), &new);
+                    self.update_backend(BackendSlot(slot), &old, &new);
                 }
             }
             self.choices.clear();
@@ -78,9 +78,9 @@ impl Worker {
         self.cell().set_adopted(generation);
     }
 
-    fn update_backend(&mut self, slot: BackendSlot, root: &Root) {
+    fn update_backend(&mut self, slot: BackendSlot, old: &Root, new: &Root) {
         let index = slot.0 as usize;
-        let state = root.backends.get(slot.0);
+        let state = new.backends.get(slot.0);
         let Some(state) = state else {
             if let Some(balancing) = self.balancers.get_mut(index) {
                 *balancing = None;
@@ -89,10 +89,10 @@ impl Worker {
         };
         let mut left = Vec::new();
         // Without a balancer it was never picked from; what pools know of its Endpoints may come from other Backends.
-        let mut changed = 0..state.endpoints.len();
+        let mut changed = known_change(old.backends.get(slot.0).map(Arc::as_ref), state);
         if let Some(Some(balancing)) = self.balancers.get_mut(index) {
             if balancing.incarnation() == state.incarnation {
-                Update { left, changed } = balancing.update(state, self.now, &mut self.rng);
+                Update { changed, left } = balancing.update(state, self.now, &mut self.rng);
             } else {
                 self.balancers[index] = None;
             }

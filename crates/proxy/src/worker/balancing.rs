@@ -1,15 +1,17 @@
 //! A Backend's balancer in one worker: over all of its Endpoints, or over the worker's part of a large one.
 //!
 //! Laws:
-//! 1. An update keeps counters, averages and phase of what stays, in the part too.
+//! 1. An update keeps counters, averages and phase of what stays, in the part too. It looks at what changed since the
+//!    version before alone, and at who is in the part; a worker that skipped a version compares all.
 //! 2. The part is where to look first, never a border: where it has nobody without doubt left, because all were
 //!    tried or are passed over, the pick is made among all.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use fairlead_balance::{Balancer, Dialable, EndpointView, Member, Micros, Pick, Reason, Rng, Work};
-use rustc_hash::FxHashSet;
+use fairlead_balance::{
+    Balancer, Candidates, Dialable, EndpointView, Micros, Pick, Reason, Rng, Update, Work,
+};
 
 use crate::shared::BackendState;
 
@@ -17,10 +19,11 @@ use crate::shared::BackendState;
 #[derive(Debug)]
 pub(super) struct Balancing {
     incarnation: u64,
+    /// Of the state taken over last.
+    version: u64,
     worker: usize,
     balancer: Balancer,
-    /// By the balancer's index the index in the Backend; absent: they are the same.
-    part: Option<Box<[u32]>>,
+    has_part: bool,
     /// Over all, while the part has nobody.
     whole: Option<Balancer>,
 }
@@ -35,20 +38,16 @@ pub(super) struct Asking {
     pub(super) again: bool,
 }
 
-/// What a new version of a Backend means for a worker, by index in it.
-#[derive(Debug)]
-pub(super) struct Update {
-    /// Endpoints that the Backend still has, and this worker's part has no more.
-    pub(super) left: Vec<u32>,
-    /// Outside of it all are served as before.
-    pub(super) changed: Range<usize>,
-}
-
 impl Balancing {
     pub(super) fn new(state: &BackendState, worker: usize, now: Micros, rng: &mut impl Rng) -> Self {
-        let (views, part) = views(state, worker);
-        let balancer = Balancer::new(state.policy, None, views, now, rng);
-        Self { incarnation: state.incarnation, worker, balancer, part, whole: None }
+        Self {
+            incarnation: state.incarnation,
+            version: state.version,
+            worker,
+            balancer: Balancer::of(state.policy, None, candidates(state, worker), now, rng),
+            has_part: state.parts.is_some(),
+            whole: None,
+        }
     }
 
     pub(super) fn incarnation(&self) -> u64 {
@@ -57,25 +56,19 @@ impl Balancing {
 
     /// Takes over another version of the Backend.
     pub(super) fn update(&mut self, state: &BackendState, now: Micros, rng: &mut impl Rng) -> Update {
-        let (views, part) = views(state, self.worker);
         let before = Arc::clone(self.balancer.views());
-        let changed = self.balancer.update(state.policy, None, views, now, rng);
-        let all = self.part.is_some() || part.is_some() || any_ready(&before) != any_ready(&state.views);
-        let changed = if all { 0..state.views.len() } else { changed };
-        self.part = part;
+        let next = state.version == self.version + 1;
+        let candidates = candidates(state, self.worker);
+        let changed = candidates.changed.filter(|_| next);
+        let mut update =
+            self.balancer.take(state.policy, None, Candidates { changed, ..candidates }, now, rng);
+        if any_ready(&before) != any_ready(&state.views) {
+            update.changed = 0..state.views.len();
+        }
+        self.version = state.version;
+        self.has_part = state.parts.is_some();
         self.whole = None;
-        let Some(part) = &self.part else { return Update { left: Vec::new(), changed } };
-        let record = |view: &EndpointView| Arc::as_ptr(&view.load).addr();
-        let mut left: FxHashSet<usize> = before.iter().map(record).collect();
-        for index in part {
-            left.remove(&record(&state.views[*index as usize]));
-        }
-        if left.is_empty() {
-            return Update { left: Vec::new(), changed };
-        }
-        let indices = (0u32..).zip(state.views.iter());
-        let left = indices.filter(|(_, view)| left.contains(&record(view))).map(|(index, _)| index).collect();
-        Update { left, changed }
+        update
     }
 
     /// An Endpoint by its index in the Backend.
@@ -90,15 +83,11 @@ impl Balancing {
     ) -> Option<Pick> {
         let Asking { work, again } = asking;
         let doubtful = |at: usize| excluded(at) || state.views[at].load.dialable(now) != Dialable::Yes;
-        let Some(members) = &self.part else {
-            let sure = if again { self.balancer.pick_for(work, now, rng, &doubtful, warm) } else { None };
+        let sure = if again { self.balancer.pick_for(work, now, rng, &doubtful, warm) } else { None };
+        if !self.has_part {
             return sure.or_else(|| self.balancer.pick_for(work, now, rng, excluded, warm));
-        };
-        let at = |index: usize| members[index] as usize;
-        let warm_here = |index: usize| warm(at(index));
-        let excluded_here = |index: usize| if again { doubtful(at(index)) } else { excluded(at(index)) };
-        let here = self.balancer.pick_for(work, now, rng, &excluded_here, &warm_here);
-        let here = here.map(|pick| Pick { index: at(pick.index), ..pick });
+        }
+        let here = if again { sure } else { self.balancer.pick_for(work, now, rng, excluded, warm) };
         if here.is_some_and(|pick| pick.reason != Reason::LastResort) {
             return here;
         }
@@ -114,21 +103,30 @@ fn any_ready(views: &[EndpointView]) -> bool {
     views.iter().any(|view| view.ready)
 }
 
+/// The indices outside which a worker that has taken over `old` finds nothing new in `new`.
+pub(super) fn known_change(old: Option<&BackendState>, new: &BackendState) -> Range<usize> {
+    let known = old.is_some_and(|old| {
+        old.incarnation == new.incarnation
+            && old.version + 1 == new.version
+            && old.views.len() == new.views.len()
+            && any_ready(&old.views) == any_ready(&new.views)
+    });
+    if known { new.changed.clone() } else { 0..new.views.len() }
+}
+
 /// What this worker's balancer sees of a Backend.
-fn views(state: &BackendState, worker: usize) -> (Arc<[EndpointView]>, Option<Box<[u32]>>) {
-    let Some(members) = state.parts.as_ref().map(|parts| &parts[worker]) else {
-        return (Arc::clone(&state.views), None);
-    };
-    let view = |member: &Member| EndpointView {
-        weight: member.weight,
-        ..state.views[member.index as usize].clone()
-    };
-    (members.iter().map(view).collect(), Some(members.iter().map(|member| member.index).collect()))
+fn candidates(state: &BackendState, worker: usize) -> Candidates<'_> {
+    Candidates {
+        views: Arc::clone(&state.views),
+        part: state.parts.as_ref().map(|parts| &*parts[worker]),
+        changed: Some(state.changed.clone()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use fairlead_balance::{EndpointLoad, Policy, SplitMix64, parts};
+    use rustc_hash::FxHashSet;
 
     use super::*;
     use crate::shared::{BackendSlot, Ejections};
@@ -158,6 +156,7 @@ mod tests {
             ejections: Arc::new(Ejections::new(WORKERS)),
             endpoints: Arc::from([]),
             parts: parts(&views, &identities, WORKERS),
+            changed: 0..views.len(),
             views: views.into(),
         }
     }
@@ -250,5 +249,68 @@ mod tests {
         let few = state(before.views.iter().take(10).cloned().collect());
         assert!(balancing.update(&few, NOW, &mut rng).left.is_empty());
         assert_eq!(picks(&mut balancing, &few, &mut rng, 10).len(), 10);
+    }
+
+    #[test]
+    fn any_history_gives_the_part_and_tells_who_left_it() {
+        let first = large();
+        let (mut balancing, mut rng) = balancing(&first, 0);
+        let (mut views, mut version, mut held) = (first.views.to_vec(), first.version, part(&first, 0));
+        for step in 0..120 {
+            let count = views.len() as u32;
+            let at = rng.below(count) as usize;
+            version += 1;
+            let changed = match rng.below(8) {
+                0 => {
+                    views.insert(at, endpoint(1_000 + step));
+                    0..views.len()
+                }
+                1 => {
+                    views.remove(at);
+                    0..views.len()
+                }
+                2 => {
+                    // A version that this worker skips.
+                    version += 1;
+                    views[at].ready = false;
+                    0..0
+                }
+                _ => {
+                    views[at].ready ^= true;
+                    at..at + 1
+                }
+            };
+            let after = BackendState { version, changed, ..state(views.clone()) };
+            let left = balancing.update(&after, NOW, &mut rng).left;
+            let own = part(&after, 0);
+            let gone = |index: &u32| {
+                let identity = identity(&after.views[*index as usize]);
+                held.contains(&identity) && !own.contains(&identity)
+            };
+            let expected: Vec<u32> = (0..after.views.len() as u32).filter(gone).collect();
+            assert_eq!(left, expected, "{step}");
+            assert_eq!(picks(&mut balancing, &after, &mut rng, own.len()), own);
+            held = own;
+        }
+    }
+
+    #[test]
+    fn a_worker_without_a_balancer_looks_at_what_changed_if_it_knows_the_version_before() {
+        let old = large();
+        let mut views = old.views.to_vec();
+        views[7].ready = false;
+        let new = |version: u64, views: &[EndpointView]| BackendState {
+            version,
+            changed: 7..8,
+            ..state(views.to_vec())
+        };
+        assert_eq!(known_change(Some(&old), &new(2, &views)), 7..8);
+        assert_eq!(known_change(Some(&old), &new(3, &views)), 0..256);
+        assert_eq!(known_change(None, &new(2, &views)), 0..256);
+        assert_eq!(known_change(Some(&old), &new(2, &views[..200])), 0..200);
+        for view in &mut views {
+            view.ready = false;
+        }
+        assert_eq!(known_change(Some(&old), &new(2, &views)), 0..256, "all may serve now that did not");
     }
 }

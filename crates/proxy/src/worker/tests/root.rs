@@ -79,5 +79,6 @@ fn backend(slot: BackendSlot, pods: &[Pod], limit: Option<u32>) -> BackendState 
         parts: None,
         endpoints: pods.iter().map(|pod| Arc::clone(&pod.state)).collect(),
         views: pods.iter().map(view).collect(),
+        changed: 0..pods.len(),
     }
 }

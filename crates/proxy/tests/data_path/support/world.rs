@@ -230,6 +230,7 @@ impl Proxy {
                 parts: None,
                 endpoints: members.to_vec().into(),
                 views: members.iter().map(view).collect(),
+                changed: 0..members.len(),
             };
             (slot.0, Some(Arc::new(state)))
         };
