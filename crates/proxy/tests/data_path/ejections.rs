@@ -38,7 +38,13 @@ fn an_endpoint_that_refuses_is_counted_once_however_often_it_refuses() {
     proxy.set_members(&[refusing, backend.address]);
     assert_eq!(ejections(&proxy), [], "a Backend that never met one has no series");
     until_passed_over(&proxy, refusing);
+    // With nobody else it is dialled nevertheless: it stays passed over.
+    proxy.set_members(&[refusing]);
+    for _ in 0..3 {
+        assert_eq!(Client::connect(proxy.address).get("/").status, 502);
+    }
     assert_eq!(ejections(&proxy), [("refused".to_owned(), 1)]);
+    proxy.set_members(&[refusing, backend.address]);
     // It comes back, and is lost again.
     proxy.endpoint(refusing).load.dial_succeeded(proxy.shared.clock.now());
     until_passed_over(&proxy, refusing);
