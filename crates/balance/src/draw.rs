@@ -105,14 +105,28 @@ impl Draws {
     /// An index into the views, drawn by weight. Precondition: there are candidates.
     #[inline]
     pub(crate) fn draw(&self, views: &[EndpointView], now: Micros, rng: &mut impl Rng) -> usize {
-        let mut index = self.draw_by_weight(rng);
-        if self.is_slow(now) {
-            for _ in 1..SLOW_TRIES {
-                if self.accepts(&views[index], now, rng) {
-                    break;
-                }
-                index = self.draw_by_weight(rng);
+        if self.is_even(now) {
+            return self.members[rng.below(self.members.len() as u32) as usize] as usize;
+        }
+        let index = self.draw_by_weight(rng);
+        if self.is_slow(now) { self.draw_until_accepted(index, views, now, rng) } else { index }
+    }
+
+    /// Goes on after the first draw until slow start lets one pass.
+    #[cold]
+    #[inline(never)]
+    fn draw_until_accepted(
+        &self,
+        mut index: usize,
+        views: &[EndpointView],
+        now: Micros,
+        rng: &mut impl Rng,
+    ) -> usize {
+        for _ in 1..SLOW_TRIES {
+            if self.accepts(&views[index], now, rng) {
+                break;
             }
+            index = self.draw_by_weight(rng);
         }
         index
     }

@@ -11,7 +11,7 @@
 //! 3. Weight acts on how often an Endpoint is drawn, never on what it seems to cost: dividing cost by weight
 //!    starves light Endpoints.
 //! 4. An excluded Endpoint is never picked. An Endpoint that is passed over after failed dials is picked
-//!    only as a probe, or when there is nobody else: the last one is never given up.
+//!    only as a probe, or when nobody else is found: the last one is never given up. After 256 of such the search ends.
 //! 5. Where a worker uses a part of the Endpoints ([`parts()`]), all workers together still give each its share.
 
 mod budget;

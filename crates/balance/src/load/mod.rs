@@ -3,7 +3,8 @@
 //! Laws
 //! 1. Atomics with relaxed order only: each field is right by itself, and no decision needs two fields to agree.
 //! 2. What changes per request sits in the first cache line, and only in-flight, the average and the request
-//!    count are written by every worker; counters for people are per worker ([`crate::Totals`]).
+//!    count are written by every worker, besides the `Arc`'s own count in the line before; counters for people are
+//!    per worker ([`crate::Totals`]).
 //! 3. Two failed dials in a row and the Endpoint is passed over for 5 s, then exactly one attempt in the process
 //!    may try it at a time; only a dial that succeeds ends this.
 
@@ -12,6 +13,7 @@ mod failures;
 mod latency;
 mod permits;
 
+use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
@@ -50,7 +52,7 @@ pub enum Work {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct EndpointLoad {
-    // One cache line: all that a pick reads.
+    // One cache line: all that a pick reads, but for slow start.
     latency: Latency,
     dials: Dials,
     in_flight: AtomicU32,
@@ -59,11 +61,13 @@ pub struct EndpointLoad {
     suspect: AtomicBool,
     met: AtomicBool,
     failures: Failures,
+    // Further lines.
     since: Micros,
-    // Not read by picks, but for those of a Backend with a limit.
     permits: Permits,
     workers: Box<[WorkerStats]>,
 }
+
+const _: () = assert!(offset_of!(EndpointLoad, since) == 64, "what picks read fills one cache line");
 
 impl EndpointLoad {
     /// The record of an Endpoint first seen at `now`, written by `workers` workers.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fairlead_balance::{Balancer, EndpointView, InFlight, Micros, Policy, Rng, SplitMix64};
 
-use crate::world::{balancer, even_views, pick};
+use crate::world::{balancer, even_views, gap_us, pick};
 
 /// Who chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Cluster {
             match self.load {
                 Load::Open(_, seconds) if now > seconds * 1e6 => continue,
                 Load::Open(per_second, _) => {
-                    let gap = -(1.0 - run.rng.unit()).ln() * 1e6 / per_second;
+                    let gap = gap_us(&mut run.rng, per_second);
                     run.due.push(Reverse((((now + gap) * NS) as u64, ARRIVAL)));
                 }
                 Load::Closed(_, requests) if run.requests.len() >= requests => continue,

@@ -38,6 +38,11 @@ pub(crate) fn extremes(counts: &[u64]) -> (f64, f64) {
     (over_mean(counts.iter().max()), over_mean(counts.iter().min()))
 }
 
+/// The time to the next of requests that come by chance, so many per second, in µs.
+pub(crate) fn gap_us(rng: &mut SplitMix64, per_second: f64) -> f64 {
+    -(1.0 - rng.unit()).ln() * 1e6 / per_second
+}
+
 /// A normal deviate (Box and Muller 1958).
 pub(crate) fn normal(rng: &mut SplitMix64, mean: f64, deviation: f64) -> f64 {
     let radius = (-2.0 * (1.0 - rng.unit()).ln()).sqrt();
@@ -114,7 +119,7 @@ impl OpenLoop {
         let mut now = 0.0;
         let end = self.seconds as f64 * 1e6;
         loop {
-            now += -(1.0 - rng.unit()).ln() * 1e6 / self.per_second;
+            now += gap_us(&mut rng, self.per_second);
             if now >= end {
                 break;
             }
