@@ -49,7 +49,8 @@ impl Worker {
     pub(super) fn take_idle(&mut self, endpoint: &EndpointState, fresh: Option<Micros>) -> Option<Key> {
         loop {
             let taken = self.pools.take(endpoint.slot, Fingerprint::PLAIN_HTTP1, self.now, fresh)?;
-            if (taken.polled && self.told_all) || self.look(taken.key) == Silence::Kept {
+            let told = taken.polled && self.told_all && self.up(taken.key).is_some();
+            if told || self.look(taken.key) == Silence::Kept {
                 return Some(taken.key);
             }
             self.close_taken(taken.key);
