@@ -213,10 +213,10 @@ def _control(results: Results) -> Iterator[str]:
     )
     yield (
         f"{lanes.routes:,} Routes and {lanes.endpoints:,} endpoints, of which one changes every few milliseconds: how long "
-        "such a change waits, in ms, by the clock and by what this process computed meanwhile; and the longest hold of "
-        "the event loop."
+        "such a change waits, in ms, by the clock, and by what the controller computed meanwhile, as is the longest hold "
+        "of its event loop."
     )
-    head = ["scene", "s", "changes", "p50", "p99", "longest", "computing p99", "longest", "hold"]
+    head = ["scene", "s", "changes", "p50", "p99", "longest", "computed, p99", "longest", "longest hold"]
     yield _table(
         head,
         (
