@@ -73,8 +73,8 @@ def test_it_holds_what_the_package_needs_at_run_time_and_nothing_else(wheel: Pat
         for path in SOURCES.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert found == wanted
-    assert {"py.typed", "_core.abi3.so", "_core.pyi"} <= found
+    assert found == wanted | {"_core.abi3.so"}
+    assert {"py.typed", "_core.pyi"} <= found
     assert any(name.startswith("sources/crds/gateway.networking") for name in found)
     assert others == {f"fairlead-{VERSION}.dist-info"}
     assert wheel.name.startswith(f"fairlead-{VERSION}-cp311-abi3-")
