@@ -6,7 +6,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fairlead_balance::{Balancer, EndpointLoad, EndpointView, Micros, Policy, Rng, SplitMix64};
+use fairlead_balance::{
+    Balancer, EndpointLoad, EndpointView, Maglev, Micros, Policy, Rng, SplitMix64, TableSize,
+};
 
 const ENDPOINTS: usize = 10_000;
 /// Rounds are short and many, and the best one counts: on a busy machine few run undisturbed.
@@ -51,43 +53,75 @@ fn prefix_error(balancer: &mut Balancer, views: &[EndpointView], picks: usize, r
     behind.fold(worst, f64::max)
 }
 
+/// One way to balance.
+struct Row {
+    name: &'static str,
+    weighted: bool,
+    pick_ns: f64,
+    update_us: f64,
+    prefix_error: Option<f64>,
+}
+
+fn drawn(name: &'static str, policy: Policy, heaviest: u32, rng: &mut SplitMix64) -> Row {
+    let all = views(heaviest, rng);
+    let mut balancer = Balancer::new(policy, None, all.clone().into(), Micros::ZERO, rng);
+    let prefix_error =
+        (policy == Policy::RoundRobin).then(|| prefix_error(&mut balancer, &all, 20 * ENDPOINTS, rng));
+    let mut now = Micros(1);
+    let pick_ns = best_ns(PICKS, || {
+        now = now + Micros(1);
+        black_box(balancer.pick(now, rng, &|_| false, &|_| false));
+    });
+    let one_less: Arc<[EndpointView]> = all.iter().skip(1).cloned().collect();
+    let all: Arc<[EndpointView]> = all.into();
+    let mut grown = true;
+    let update_us = best_ns(UPDATES, || {
+        grown = !grown;
+        let views = if grown { &all } else { &one_less };
+        balancer.update(policy, None, Arc::clone(views), now, rng);
+    }) / 1e3;
+    Row { name, weighted: heaviest > 1, pick_ns, update_us, prefix_error }
+}
+
+/// Keys are hashed already: what that costs goes by their length.
+fn hashed(name: &'static str, heaviest: u32, rng: &mut SplitMix64) -> Row {
+    let all = views(heaviest, rng);
+    let identities: Vec<u64> = all.iter().map(|_| rng.next_u64()).collect();
+    let mut table = Maglev::new(TableSize::default(), &all, &identities);
+    let mut now = Micros(1);
+    let pick_ns = best_ns(PICKS, || {
+        now = now + Micros(1);
+        black_box(table.pick(&all, rng.next_u64(), now, &|_| false));
+    });
+    let mut skipped = 0;
+    let update_us = best_ns(1, || {
+        skipped = 1 - skipped;
+        table = table.updated(TableSize::default(), &all[skipped..], &identities[skipped..]);
+    }) / 1e3;
+    Row { name, weighted: heaviest > 1, pick_ns, update_us, prefix_error: None }
+}
+
 fn main() {
     let json = std::env::args().any(|argument| argument == "--json");
     let mut rng = SplitMix64::new(1);
-    let cases = [
-        ("two choices, equal weights", Policy::PeakEwma, 1),
-        ("two choices, weights 1 to 100", Policy::PeakEwma, 100),
-        ("round robin, equal weights", Policy::RoundRobin, 1),
-        ("round robin, weights 1 to 100", Policy::RoundRobin, 100),
+    let rows = [
+        drawn("two choices, equal weights", Policy::PeakEwma, 1, &mut rng),
+        drawn("two choices, weights 1 to 100", Policy::PeakEwma, 100, &mut rng),
+        drawn("round robin, equal weights", Policy::RoundRobin, 1, &mut rng),
+        drawn("round robin, weights 1 to 100", Policy::RoundRobin, 100, &mut rng),
+        hashed("Maglev, equal weights", 1, &mut rng),
+        hashed("Maglev, weights 1 to 100", 100, &mut rng),
     ];
     let mut documents = Vec::new();
-    for (name, policy, heaviest) in cases {
-        let all = views(heaviest, &mut rng);
-        let mut balancer = Balancer::new(policy, None, all.clone().into(), Micros::ZERO, &mut rng);
-        let error = (policy == Policy::RoundRobin)
-            .then(|| prefix_error(&mut balancer, &all, 20 * ENDPOINTS, &mut rng));
-        let mut now = Micros(1);
-        let pick = best_ns(PICKS, || {
-            now = now + Micros(1);
-            black_box(balancer.pick(now, &mut rng, &|_| false, &|_| false));
-        });
-        let one_less: Arc<[EndpointView]> = all.iter().skip(1).cloned().collect();
-        let all: Arc<[EndpointView]> = all.into();
-        let mut grown = true;
-        let update = best_ns(UPDATES, || {
-            grown = !grown;
-            let views = if grown { &all } else { &one_less };
-            balancer.update(policy, None, Arc::clone(views), now, &mut rng);
-        }) / 1e3;
-        let weighted = heaviest > 1;
+    for Row { name, weighted, pick_ns, update_us, prefix_error } in rows {
         if json {
-            let error = error.map_or_else(|| "null".to_owned(), |error| format!("{error:.3}"));
+            let error = prefix_error.map_or_else(|| "null".to_owned(), |error| format!("{error:.3}"));
             documents.push(format!(
-                r#"{{"name":"{name}","weighted":{weighted},"pick_ns":{pick:.2},"update_us":{update:.2},"prefix_error":{error}}}"#
+                r#"{{"name":"{name}","weighted":{weighted},"pick_ns":{pick_ns:.2},"update_us":{update_us:.2},"prefix_error":{error}}}"#
             ));
         } else {
-            let error = error.map_or_else(String::new, |error| format!(", prefix error {error:.2}"));
-            println!("{name}: {pick:.1} ns per pick{error}, {update:.1} us per update of one Endpoint");
+            let error = prefix_error.map_or_else(String::new, |error| format!(", prefix error {error:.2}"));
+            println!("{name}: {pick_ns:.1} ns per pick{error}, {update_us:.1} us per update of one Endpoint");
         }
     }
     if json {

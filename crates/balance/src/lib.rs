@@ -12,12 +12,15 @@
 //!    starves light Endpoints.
 //! 4. An excluded Endpoint is never picked. An Endpoint that is passed over after failed dials is picked
 //!    only as a probe, or when nobody else is found: the last one is never given up. After 256 of such the search ends.
-//! 5. Where a worker uses a part of the Endpoints ([`parts()`]), all workers together still give each its share.
+//! 5. Where a key decides ([`Maglev`]), it does so without chance or state: all workers and replicas agree.
+//! 6. Where a worker uses a part of the Endpoints ([`parts()`]), all workers together still give each its share.
 
 mod budget;
 mod census;
 mod draw;
+mod hash;
 mod load;
+mod maglev;
 mod parts;
 mod picker;
 mod rng;
@@ -28,7 +31,9 @@ mod turns;
 mod views;
 
 pub use budget::RepeatBudget;
+pub use hash::StableHash;
 pub use load::{Dialable, EndpointLoad, Failure, InFlight, Permit, Work};
+pub use maglev::{Maglev, TableSize};
 pub use parts::{MIN_CONNECTIONS, MIN_ENDPOINTS, Member, Parts, parts};
 pub use picker::{Balancer, Pick, Reason, Update};
 pub use rng::{Rng, SplitMix64};

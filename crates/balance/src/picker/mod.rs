@@ -27,6 +27,10 @@ pub enum Reason {
     Random,
     /// Its turn.
     Turn,
+    /// The request's key is hashed to it.
+    Hash,
+    /// The request's key is hashed to another one, which cannot take it.
+    Rehash,
     /// Never picked before.
     New,
     /// Passed over for a while; this attempt tells whether it lives. It must dial.
@@ -45,6 +49,8 @@ impl Reason {
             Self::Warm => "warm",
             Self::Random => "random",
             Self::Turn => "turn",
+            Self::Hash => "hash",
+            Self::Rehash => "rehash",
             Self::New => "new",
             Self::Probe => "probe",
             Self::LastResort => "last_resort",
