@@ -96,12 +96,21 @@ def test_wide_shows_a_backends_policy_and_where_it_comes_from(cli: Cli, instance
         head, cells_of_it = cells(out)
         return dict(zip(head, cells_of_it, strict=True))
 
-    names = ("BALANCER", "MAX-CONNECTIONS", "RETRIES", "ORIGIN")
-    assert [row()[name] for name in names] == ["PeakEWMA", "-", "1", "<none>"]
+    names = ("BALANCER", "HASHED-BY", "MAX-CONNECTIONS", "RETRIES", "ORIGIN")
+    assert [row()[name] for name in names] == ["PeakEWMA", "-", "-", "1", "<none>"]
     origins = dict.fromkeys(("max_connections_per_endpoint", "retry_attempts"), "BackendPolicy/default/web")
     policy = snapshot.Policy(max_connections_per_endpoint=8, retry_attempts=0, origins=origins)
     instance.rig.serve(endpoint(8001), policy=policy)
-    assert [row()[name] for name in names] == ["PeakEWMA", "8", "0", "BackendPolicy/default/web"]
+    assert [row()[name] for name in names] == ["PeakEWMA", "-", "8", "0", "BackendPolicy/default/web"]
+    for hashing, shown in (
+        (snapshot.ConsistentHash(type=snapshot.HashKey.SOURCE_IP), "SourceIP"),
+        (snapshot.ConsistentHash(type=snapshot.HashKey.HEADER, header="X-User"), "Header:X-User"),
+    ):
+        balancer = snapshot.LoadBalancer.CONSISTENT_HASH
+        instance.rig.serve(
+            endpoint(8001), policy=snapshot.Policy(load_balancer=balancer, consistent_hash=hashing)
+        )
+        assert [row()[name] for name in names[:2]] == ["ConsistentHash", shown]
 
 
 @pytest.mark.parametrize("name", ["web", "web:80"])

@@ -52,6 +52,8 @@ class World:
     backend_port: int
     bind_port: int
     policy: s.Policy = field(default_factory=s.Policy)
+    more_ports: tuple[int, ...] = ()
+    """Of further backends."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def config(self, **more: object) -> str:
@@ -88,8 +90,9 @@ class World:
     def gateway(self) -> tuple[s.Upsert, ...]:
         bind = f"127.0.0.1:{self.bind_port}"
         backend = s.backend_key("shop", "app", 80)
-        endpoint = s.Endpoint(
-            id=f"uid|127.0.0.1|{self.backend_port}|TCP", address="127.0.0.1", port=self.backend_port
+        endpoints = tuple(
+            s.Endpoint(id=f"uid|127.0.0.1|{port}|TCP", address="127.0.0.1", port=port)
+            for port in (self.backend_port, *self.more_ports)
         )
         rule = s.Rule(matches=(s.RouteMatch(),), targets=(s.Target(weight=1, backend=backend),))
         resources: list[tuple[s.Kind, str, s.Resource]] = [
@@ -99,7 +102,7 @@ class World:
                 "infra/edge/http",
                 s.Listener(bind=bind, gateway_namespace="infra", gateway="edge", listener="http", port=80),
             ),
-            (s.Kind.ENDPOINTS, backend, s.Endpoints(endpoints=(endpoint,))),
+            (s.Kind.ENDPOINTS, backend, s.Endpoints(endpoints=endpoints)),
             (
                 s.Kind.BACKEND,
                 backend,

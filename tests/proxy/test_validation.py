@@ -36,6 +36,10 @@ def _policy(**policy: object) -> bytes:
     return _encode({"namespace": "a", "service": "b", "port": 80, "policy": policy})
 
 
+def _hashing(**hashing: object) -> bytes:
+    return _policy(load_balancer="ConsistentHash", consistent_hash=hashing)
+
+
 _BIND = {"address": "127.0.0.1", "port": 80}
 _LISTENER = {
     "bind": "127.0.0.1:80",
@@ -66,6 +70,15 @@ _LISTENER = {
         ("backend", _policy(max_connections_per_endpoint=2**31), "InvalidPolicy"),
         ("backend", _policy(retry_attempts=2), "InvalidPolicy"),
         ("backend", _policy(retry_attempts=-1), "InvalidPolicy"),
+        ("backend", _policy(load_balancer="ConsistentHash"), "InvalidPolicy"),
+        ("backend", _policy(consistent_hash={"type": "SourceIP"}), "InvalidPolicy"),
+        ("backend", _hashing(type="Cookie"), "UnsupportedValue"),
+        ("backend", _hashing(type="Header"), "InvalidPolicy"),
+        ("backend", _hashing(type="Header", header="a b"), "InvalidPolicy"),
+        ("backend", _hashing(type="SourceIP", header="a"), "InvalidPolicy"),
+        ("backend", _hashing(type="SourceIP", table_size=65_536), "InvalidPolicy"),
+        ("backend", _hashing(type="SourceIP", table_size=5_000_077), "InvalidPolicy"),
+        ("backend", _hashing(type="SourceIP", table_size=2**32 + 65_537), "InvalidPolicy"),
         ("endpoints", _endpoints(weight=1_000_001), "InvalidWeight"),
         ("endpoints", _endpoints(weight=-1), "InvalidWeight"),
         ("endpoints", _endpoints(address="0.0.0.0"), "InvalidAddress"),
@@ -130,6 +143,22 @@ def test_everything_that_this_side_writes_is_valid() -> None:
                 ),
             ),
         ),
+        *[
+            (
+                s.Kind.BACKEND,
+                s.Backend(
+                    namespace="a",
+                    service="b",
+                    port=80,
+                    policy=s.Policy(
+                        load_balancer=s.LoadBalancer.CONSISTENT_HASH,
+                        consistent_hash=s.ConsistentHash(type=key, header=header, table_size=size),
+                    ),
+                ),
+            )
+            for key, header in ((s.HashKey.HEADER, "X-User"), (s.HashKey.SOURCE_IP, None))
+            for size in (2, 65_537, 5_000_011)
+        ],
         *[
             (
                 s.Kind.ROUTE,

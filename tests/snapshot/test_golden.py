@@ -20,6 +20,8 @@ def _upsert(kind: s.Kind, name: str, resource: s.Resource) -> s.Upsert:
 
 _APP = s.backend_key("shop", "app", 80)
 _CANARY = s.backend_key("shop", "app-canary", 80)
+_STICKY = s.backend_key("shop", "app-sticky", 80)
+_NEAR = s.backend_key("shop", "app-near", 80)
 _POSITION = s.Position(epoch=1_790_000_000_123, generation=7)
 
 _PLAIN = s.Endpoint(id="11111111-aaaa|10.1.2.3|8080|TCP", address="10.1.2.3", port=8080)
@@ -75,6 +77,34 @@ _RESOURCES = (
                 max_connections_per_endpoint=20,
                 retry_attempts=0,
                 origins={"load_balancer": "BackendPolicy/shop/turns"},
+            ),
+        ),
+    ),
+    _upsert(
+        s.Kind.BACKEND,
+        _STICKY,
+        s.Backend(
+            namespace="shop",
+            service="app-sticky",
+            port=80,
+            policy=s.Policy(
+                load_balancer=s.LoadBalancer.CONSISTENT_HASH,
+                consistent_hash=s.ConsistentHash(
+                    type=s.HashKey.HEADER, header="X-Session", table_size=655_373
+                ),
+            ),
+        ),
+    ),
+    _upsert(
+        s.Kind.BACKEND,
+        _NEAR,
+        s.Backend(
+            namespace="shop",
+            service="app-near",
+            port=80,
+            policy=s.Policy(
+                load_balancer=s.LoadBalancer.CONSISTENT_HASH,
+                consistent_hash=s.ConsistentHash(type=s.HashKey.SOURCE_IP),
             ),
         ),
     ),

@@ -231,6 +231,7 @@ def policy(
     name: str = "policy",
     *targets: tuple[str, str | None],
     lb: str | None = "RoundRobin",
+    hashing: k8s.ConsistentHashSpec | None = None,
     max_connections: int | None = None,
     attempts: int | None = None,
     ns: str = NS,
@@ -243,7 +244,7 @@ def policy(
                 k8s.PolicyTargetRef(group="", kind="Service", name=target, section_name=section)
                 for target, section in targets or (("web", None),)
             ),
-            load_balancer=None if lb is None else k8s.LoadBalancerSpec(type=lb),
+            load_balancer=None if lb is None else k8s.LoadBalancerSpec(type=lb, consistent_hash=hashing),
             circuit_breaker=None
             if max_connections is None
             else k8s.CircuitBreakerSpec(per_endpoint=k8s.PerEndpointSpec(max_connections=max_connections)),

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from fairlead.snapshot import LoadBalancer
+from fairlead.snapshot import HashKey, LoadBalancer
 from fairlead.sources.directory._schema import problems, schemas
+from fairlead.translate._hashing import MAX_TABLE_SIZE
 
 FILE = Path(__file__).parents[2] / "deploy" / "crds" / "fairlead.dev_backendpolicies.yaml"
 SCHEMA = schemas()["fairlead.dev", "BackendPolicy"]["v1alpha1"]
@@ -20,6 +21,10 @@ def crd() -> dict[str, Any]:
 
 def faults(spec: dict[str, Any]) -> list[str]:
     return problems({"apiVersion": "fairlead.dev/v1alpha1", "kind": "BackendPolicy", "spec": spec}, SCHEMA)
+
+
+def hashing(spec: dict[str, Any]) -> dict[str, Any]:
+    return {"targetRefs": [TARGET], "loadBalancer": {"type": "ConsistentHash", "consistentHash": spec}}
 
 
 TARGET = {"group": "", "kind": "Service", "name": "web"}
@@ -35,6 +40,9 @@ def test_it_is_a_direct_policy_with_a_status_of_its_own() -> None:
 def test_its_load_balancers_are_those_of_the_snapshot() -> None:
     kinds = SCHEMA["properties"]["spec"]["properties"]["loadBalancer"]["properties"]["type"]["enum"]
     assert kinds == [item.value for item in LoadBalancer]
+    hashing = SCHEMA["properties"]["spec"]["properties"]["loadBalancer"]["properties"]["consistentHash"]
+    assert hashing["properties"]["type"]["enum"] == [item.value for item in HashKey]
+    assert hashing["properties"]["tableSize"]["maximum"] == MAX_TABLE_SIZE
 
 
 @pytest.mark.parametrize(
@@ -42,6 +50,8 @@ def test_its_load_balancers_are_those_of_the_snapshot() -> None:
     [
         {"targetRefs": [TARGET]},
         {"targetRefs": [{**TARGET, "sectionName": "http"}], "loadBalancer": {"type": "RoundRobin"}},
+        hashing({"type": "SourceIP"}),
+        hashing({"type": "Header", "header": {"name": "X-User"}, "tableSize": 655_373}),
         {"targetRefs": [TARGET], "circuitBreaker": {"perEndpoint": {"maxConnections": 1}}},
         {"targetRefs": [TARGET], "retry": {"attempts": 0}},
         {"targetRefs": [TARGET], "retry": {"attempts": 1}},
@@ -60,6 +70,13 @@ def test_what_works_is_valid(spec: dict[str, Any]) -> None:
         {"targetRefs": [TARGET] * 17},
         {"targetRefs": [TARGET], "loadBalancer": {}},
         {"targetRefs": [TARGET], "loadBalancer": {"type": "Random"}},
+        hashing({}),
+        hashing({"type": "Cookie"}),
+        hashing({"type": "QueryParams"}),
+        hashing({"type": "Header", "header": {}}),
+        hashing({"type": "Header", "header": {"name": "a b"}}),
+        hashing({"type": "SourceIP", "tableSize": 1}),
+        hashing({"type": "SourceIP", "tableSize": 5_000_012}),
         {"targetRefs": [TARGET], "timeout": "1s"},
         {"targetRefs": [TARGET], "circuitBreaker": {}},
         {"targetRefs": [TARGET], "circuitBreaker": {"perEndpoint": {}}},

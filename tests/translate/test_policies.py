@@ -150,6 +150,61 @@ def test_a_number_out_of_range_is_invalid_and_says_which(bad: k8s.BackendPolicy,
     assert effective(lab) == snapshot.Policy()
 
 
+def test_requests_may_be_hashed_by_the_clients_address() -> None:
+    lab = Lab(
+        *basics(), route(), policy(lb="ConsistentHash", hashing=k8s.ConsistentHashSpec(type="SourceIP"))
+    )
+    assert accepted(lab) == ("True", "Accepted")
+    origin = f"BackendPolicy/{NS}/policy"
+    assert effective(lab) == snapshot.Policy(
+        load_balancer=LoadBalancer.CONSISTENT_HASH,
+        consistent_hash=snapshot.ConsistentHash(type=snapshot.HashKey.SOURCE_IP, table_size=65_537),
+        origins={"load_balancer": origin, "consistent_hash": origin},
+    )
+    lab.assert_full_agrees()
+
+
+def test_requests_may_be_hashed_by_a_header() -> None:
+    hashing = k8s.ConsistentHashSpec(
+        type="Header", header=k8s.HashHeaderSpec(name="X-User"), table_size=655_373
+    )
+    lab = Lab(*basics(), route(), policy(lb="ConsistentHash", hashing=hashing))
+    assert accepted(lab) == ("True", "Accepted")
+    assert effective(lab).consistent_hash == snapshot.ConsistentHash(
+        type=snapshot.HashKey.HEADER, header="X-User", table_size=655_373
+    )
+    lab.put(policy(lb="RoundRobin"))
+    assert effective(lab).consistent_hash is None
+
+
+def hashed(**fields: object) -> k8s.BackendPolicy:
+    return policy("bad", lb="ConsistentHash", hashing=k8s.ConsistentHashSpec(**fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        (policy("bad", lb="ConsistentHash"), "consistentHash is missing"),
+        (policy("bad", hashing=k8s.ConsistentHashSpec(type="SourceIP")), "consistentHash is of use"),
+        (hashed(type="Cookie"), "consistentHash.type 'Cookie'"),
+        (hashed(type=None), "consistentHash.type None"),
+        (hashed(type="Header"), "consistentHash.header is missing"),
+        (hashed(type="Header", header=k8s.HashHeaderSpec(name="a b")), "consistentHash.header.name"),
+        (hashed(type="Header", header=k8s.HashHeaderSpec(name="")), "consistentHash.header.name"),
+        (hashed(type="SourceIP", header=k8s.HashHeaderSpec(name="a")), "consistentHash.header is of use"),
+        (hashed(type="SourceIP", table_size=1), "consistentHash.tableSize"),
+        (hashed(type="SourceIP", table_size=65_536), "consistentHash.tableSize"),
+        (hashed(type="SourceIP", table_size=5_000_077), "consistentHash.tableSize"),
+    ],
+)
+def test_hashing_that_cannot_work_is_invalid_and_says_why(bad: k8s.BackendPolicy, field: str) -> None:
+    lab = Lab(*basics(), route(), bad)
+    assert accepted(lab, "bad") == ("False", "Invalid")
+    (entry,) = lab.policy_status("bad").ancestors
+    assert field in entry.conditions[0].message
+    assert effective(lab) == snapshot.Policy()
+
+
 def test_a_policy_without_fields_is_accepted_and_changes_nothing() -> None:
     lab = Lab(*basics(), route(), policy(lb=None))
     assert accepted(lab) == ("True", "Accepted")

@@ -196,7 +196,15 @@ objects: st.SearchStrategy[Object] = st.one_of(
         make.policy,
         st.sampled_from(("q0", "q1")),
         st.tuples(st.sampled_from(("s0", "s1", "missing")), st.sampled_from((None, "http", "nowhere"))),
-        lb=st.sampled_from((None, "RoundRobin", "PeakEWMA", "Wrong")),
+        lb=st.sampled_from((None, "RoundRobin", "PeakEWMA", "ConsistentHash", "Wrong")),
+        hashing=st.sampled_from(
+            (
+                None,
+                k8s.ConsistentHashSpec(type="SourceIP"),
+                k8s.ConsistentHashSpec(type="Header", header=k8s.HashHeaderSpec(name="x"), table_size=101),
+                k8s.ConsistentHashSpec(type="Header", table_size=100),
+            )
+        ),
         max_connections=st.sampled_from((None, 0, 1, 20)),
         attempts=st.sampled_from((None, 0, 1, 2)),
         ns=_names,

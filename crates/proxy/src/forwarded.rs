@@ -6,7 +6,7 @@
 //! 2. A list of networks that may mean something else than was meant is refused at start, not guessed: one that is
 //!    too narrow loses the clients' addresses, one that is too wide believes strangers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use fairlead_http1::Trust;
@@ -43,8 +43,7 @@ impl ForwardedConfig {
     /// How far a peer is believed.
     pub(crate) fn trust(&self, peer: IpAddr) -> Trust {
         // A socket for both families shows IPv4 inside IPv6.
-        let peer = peer.to_canonical();
-        if self.trusted.iter().any(|network| network.0.contains(&peer)) {
+        if self.is_trusted(peer.to_canonical()) {
             return Trust::Everything;
         }
         match self.policy {
@@ -52,6 +51,32 @@ impl ForwardedConfig {
             ForwardedPolicy::Append => Trust::Addresses,
         }
     }
+
+    /// Who the request is from: the peer, or for a trusted one the last in `X-Forwarded-For` that is not trusted, or
+    /// the first if all are. What stands before an entry that is no address is not believed. `lines` are the values
+    /// of the header's lines, the last first.
+    pub(crate) fn client<'a>(&self, peer: IpAddr, lines: impl Iterator<Item = &'a [u8]>) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let entries = lines.flat_map(|line| line.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        for entry in entries.filter(|entry| !entry.is_empty()) {
+            if !self.is_trusted(client) {
+                break;
+            }
+            let Some(address) = read_entry(entry) else { break };
+            client = address.to_canonical();
+        }
+        client
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.0.contains(&address))
+    }
+}
+
+/// An address, as some write it with a port.
+fn read_entry(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
+    text.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
 }
 
 /// A network in CIDR notation; an address alone is a network of one.
@@ -157,5 +182,28 @@ mod tests {
             }
         }
         assert_eq!(ForwardedConfig::default().trust(IpAddr::from([127, 0, 0, 1])), Trust::Nothing);
+    }
+    #[test]
+    fn the_client_is_the_last_that_is_not_trusted() {
+        let config = ForwardedConfig {
+            trusted: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+            ..ForwardedConfig::default()
+        };
+        let client = |peer: &str, lines: &[&str]| {
+            let last_first = lines.iter().rev().map(|line| line.as_bytes());
+            config.client(peer.parse().unwrap(), last_first).to_string()
+        };
+        assert_eq!(client("192.0.2.1", &["198.51.100.7"]), "192.0.2.1", "it may say what it likes");
+        assert_eq!(client("10.0.0.1", &["203.0.113.9, 198.51.100.7"]), "198.51.100.7");
+        assert_eq!(
+            client("10.0.0.1", &["203.0.113.9, 198.51.100.7,10.0.0.2", " fd00::1 , ,"]),
+            "198.51.100.7"
+        );
+        assert_eq!(client("::ffff:10.0.0.1", &["::ffff:198.51.100.7"]), "198.51.100.7");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7:4711"]), "198.51.100.7");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::7]:4711"]), "2001:db8::7");
+        assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3", "a request from inside");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7, unknown, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
     }
 }

@@ -19,7 +19,7 @@ closed_set! {
         InvalidPort = "InvalidPort",
         /// A weight is above 1,000,000.
         InvalidWeight = "InvalidWeight",
-        /// A number of a Backend's policy is out of its range.
+        /// A number of a Backend's policy is out of its range, or its fields do not go together.
         InvalidPolicy = "InvalidPolicy",
         /// A hostname is neither a DNS name nor one behind a `*.` label, or not in lower case.
         InvalidHostname = "InvalidHostname",

@@ -30,8 +30,8 @@ pub use frames::{
     Rejection, Removal, SCHEMA, Stats, Subscribe, Tag, Telemetry, ToProxy, Update, Upsert,
 };
 pub use resources::{
-    Attachment, Backend, Bind, Endpoint, Endpoints, FieldMatch, Key, Kind, Listener, PathMatch, Policy,
-    Route, RouteMatch, Rule, Target, Timeouts,
+    Attachment, Backend, Bind, ConsistentHash, Endpoint, Endpoints, FieldMatch, Key, Kind, Listener,
+    PathMatch, Policy, Route, RouteMatch, Rule, Target, Timeouts,
 };
-pub use scalars::{LoadBalancer, MatchType, PathMatchType, Protocol, TargetError};
+pub use scalars::{HashKey, LoadBalancer, MatchType, PathMatchType, Protocol, TargetError};
 pub use validate::validate_endpoint;

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scalars::{self, LoadBalancer, MatchType, PathMatchType, Protocol, TargetError, closed_set};
+use crate::scalars::{
+    self, HashKey, LoadBalancer, MatchType, PathMatchType, Protocol, TargetError, closed_set,
+};
 
 closed_set! {
     /// Kinds of resources, in the order in which they are applied; removals go in reverse.
@@ -218,9 +220,38 @@ pub struct Route {
     pub rules: Vec<Rule>,
 }
 
+/// How a request's key is made, and the table that it is looked up in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsistentHash {
+    /// The header's name, where it is one that makes the key; a request without it has a random key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Box<str>>,
+    /// Slots of the table: a prime of at most 5,000,011.
+    #[serde(
+        default = "usual_table",
+        skip_serializing_if = "is_usual_table",
+        deserialize_with = "scalars::table_size"
+    )]
+    pub table_size: u32,
+    /// What the key is made of.
+    pub r#type: HashKey,
+}
+
+fn usual_table() -> u32 {
+    65_537
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual_table(value: &u32) -> bool {
+    *value == usual_table()
+}
+
 /// The effective policy of a Backend; `origins` says which object set each field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
+    /// Present where `load_balancer` is `ConsistentHash`, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistent_hash: Option<ConsistentHash>,
     /// How an endpoint is chosen.
     #[serde(default = "peak_ewma", skip_serializing_if = "is_peak_ewma")]
     pub load_balancer: LoadBalancer,
@@ -238,6 +269,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            consistent_hash: None,
             load_balancer: LoadBalancer::PeakEwma,
             max_connections_per_endpoint: None,
             origins: BTreeMap::new(),

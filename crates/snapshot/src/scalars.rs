@@ -102,6 +102,18 @@ closed_set! {
         PeakEwma = "PeakEWMA",
         /// Smooth weighted round robin.
         RoundRobin = "RoundRobin",
+        /// By a key of the request, through a Maglev table.
+        ConsistentHash = "ConsistentHash",
+    }
+}
+
+closed_set! {
+    /// What the key of a request is made of.
+    HashKey {
+        /// The client's address.
+        SourceIp = "SourceIP",
+        /// A header's value.
+        Header = "Header",
     }
 }
 
@@ -130,6 +142,11 @@ pub(crate) fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, 
 pub(crate) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let given = Option::<i64>::deserialize(deserializer)?;
     Ok(given.map(|limit| i32::try_from(limit).map_or(0, |limit| u32::try_from(limit).unwrap_or(0))))
+}
+
+/// A table's size; what does not fit becomes 0, which validation refuses by name.
+pub(crate) fn table_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Ok(u32::try_from(i64::deserialize(deserializer)?).unwrap_or(0))
 }
 
 /// A number of repeats; what does not fit becomes the maximum, which validation refuses by name.

@@ -7,9 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use crate::decode::Resource;
 use crate::error::{Reason, Refusal};
 use crate::resources::{
-    Backend, Bind, Endpoint, Endpoints, FieldMatch, Kind, Listener, Policy, Route, RouteMatch, Rule, Target,
+    Backend, Bind, ConsistentHash, Endpoint, Endpoints, FieldMatch, Kind, Listener, Policy, Route,
+    RouteMatch, Rule, Target,
 };
-use crate::scalars::Protocol;
+use crate::scalars::{HashKey, LoadBalancer, Protocol};
 
 const MAX_NAME_BYTES: usize = 1024;
 const MAX_WEIGHT: u32 = 1_000_000;
@@ -26,6 +27,7 @@ const MAX_HOSTNAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 const MAX_VALUE_BYTES: usize = 4096;
 const MAX_RETRY_ATTEMPTS: u8 = 1;
+const MAX_TABLE_SIZE: u32 = 5_000_011;
 
 type Checked = Result<(), Refusal>;
 
@@ -102,7 +104,41 @@ fn policy(policy: &Policy) -> Checked {
         let message = format!("policy.retry_attempts is not within 0 to {MAX_RETRY_ATTEMPTS}");
         return refuse(Reason::InvalidPolicy, message);
     }
-    Ok(())
+    match (policy.load_balancer, &policy.consistent_hash) {
+        (LoadBalancer::ConsistentHash, Some(hash)) => consistent_hash(hash),
+        (LoadBalancer::ConsistentHash, None) => {
+            refuse(Reason::InvalidPolicy, "policy.consistent_hash is missing")
+        }
+        (_, None) => Ok(()),
+        (other, Some(_)) => {
+            let message = format!("policy.consistent_hash is of no use to {}", other.as_str());
+            refuse(Reason::InvalidPolicy, message)
+        }
+    }
+}
+
+fn consistent_hash(hash: &ConsistentHash) -> Checked {
+    let is_prime = |number: u32| {
+        let mut divisors = (2..).take_while(|divisor| divisor * divisor <= number);
+        number >= 2 && !divisors.any(|divisor| number.is_multiple_of(divisor))
+    };
+    if hash.table_size > MAX_TABLE_SIZE || !is_prime(hash.table_size) {
+        let message = format!(
+            "policy.consistent_hash.table_size is not a prime of at most {MAX_TABLE_SIZE}: {}",
+            hash.table_size
+        );
+        return refuse(Reason::InvalidPolicy, message);
+    }
+    match (hash.r#type, &hash.header) {
+        (HashKey::Header, Some(name)) if is_token(name) => Ok(()),
+        (HashKey::SourceIp, None) => Ok(()),
+        (HashKey::Header, _) => {
+            refuse(Reason::InvalidPolicy, "policy.consistent_hash.header is not a field name")
+        }
+        (HashKey::SourceIp, Some(_)) => {
+            refuse(Reason::InvalidPolicy, "policy.consistent_hash.header is of no use to SourceIP")
+        }
+    }
 }
 
 pub(crate) fn endpoints(endpoints: &mut Endpoints) -> Checked {

@@ -199,6 +199,7 @@ class Inventory:
                     port=backend.port,
                     protocol=backend.protocol,
                     load_balancer=backend.policy.load_balancer,
+                    consistent_hash=_consistent_hash(backend.policy.consistent_hash),
                     max_connections_per_endpoint=backend.policy.max_connections_per_endpoint,
                     retry_attempts=backend.policy.retry_attempts,
                     origins=backend.policy.origins,
@@ -223,6 +224,12 @@ class Inventory:
     def _resource(self, kind: snapshot.Kind, name: str) -> snapshot.Resource | None:
         version = self._store.get(snapshot.Key(kind, name))
         return snapshot.decode_resource(kind, version.body) if version is not None else None
+
+
+def _consistent_hash(hashing: snapshot.ConsistentHash | None) -> api.ConsistentHash | None:
+    if hashing is None:
+        return None
+    return api.ConsistentHash(type=hashing.type, header=hashing.header, table_size=hashing.table_size)
 
 
 def _endpoint(backend: Ref, item: snapshot.Endpoint, measure: Measure | None) -> api.Endpoint:

@@ -51,6 +51,14 @@ class Route(_View, frozen=True, kw_only=True):
     status: RouteStatus = RouteStatus()
 
 
+class ConsistentHash(_View, frozen=True, kw_only=True):
+    """What requests are hashed by, and the slots of the table."""
+
+    type: str
+    header: str | None = None
+    table_size: int
+
+
 class BackendSpec(_View, frozen=True, kw_only=True):
     """The effective settings of a Backend."""
 
@@ -58,6 +66,8 @@ class BackendSpec(_View, frozen=True, kw_only=True):
     port: int
     protocol: str
     load_balancer: str
+    consistent_hash: ConsistentHash | None = None
+    """Where `load_balancer` is ConsistentHash."""
     max_connections_per_endpoint: int | None = None
     """Of each proxy; without a limit if absent."""
     retry_attempts: int

@@ -152,6 +152,13 @@ def _max_connections(item: api.Backend) -> str:
     return "-" if limit is None else str(limit)
 
 
+def _hashed_by(item: api.Backend) -> str:
+    hashing = item.spec.consistent_hash
+    if hashing is None:
+        return "-"
+    return f"{hashing.type}:{hashing.header}" if hashing.header else hashing.type
+
+
 def _count(name: str) -> Callable[[api.Item], str]:
     return _endpoint(lambda item: str(getattr(item.status.traffic, name)) if item.status.traffic else "-")
 
@@ -189,6 +196,7 @@ _TABLES: dict[api.Collection, list[Column]] = {
         Column("SUCCESS", _backend(lambda item: _success(item.status.traffic))),
         Column("P99", _backend(lambda item: _p99(item.status.traffic))),
         Column("PROTOCOL", _backend(lambda item: item.spec.protocol), wide=True),
+        Column("HASHED-BY", _backend(_hashed_by), wide=True),
         Column("MAX-CONNECTIONS", _backend(_max_connections), wide=True),
         Column("RETRIES", _backend(lambda item: str(item.spec.retry_attempts)), wide=True),
         Column("ORIGIN", _backend(lambda item: _joined(sorted(set(item.spec.origins.values())))), wide=True),

@@ -13,9 +13,24 @@ class PolicyTargetRef(KubeStruct, frozen=True, kw_only=True, gc=False, rename="c
     section_name: str | None = None
 
 
+class HashHeaderSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    name: str
+
+
+class ConsistentHashSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    type: str | None = None
+    """SourceIP or Header."""
+    header: HashHeaderSpec | None = None
+    """With Header, and only then."""
+    table_size: int | None = None
+    """A prime of at most 5,000,011; 65,537 if absent."""
+
+
 class LoadBalancerSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
     type: str | None = None
-    """PeakEWMA (the default) or RoundRobin."""
+    """PeakEWMA (the default), RoundRobin or ConsistentHash."""
+    consistent_hash: ConsistentHashSpec | None = None
+    """With ConsistentHash, and only then."""
 
 
 class PerEndpointSpec(KubeStruct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):

@@ -150,12 +150,32 @@ class Route(_Struct, frozen=True, kw_only=True):
 class LoadBalancer(StrEnum):
     PEAK_EWMA = "PeakEWMA"
     ROUND_ROBIN = "RoundRobin"
+    CONSISTENT_HASH = "ConsistentHash"
+
+
+class HashKey(StrEnum):
+    """What the key of a request is made of."""
+
+    SOURCE_IP = "SourceIP"
+    HEADER = "Header"
+
+
+class ConsistentHash(_Struct, frozen=True, kw_only=True):
+    """How a request's key is made, and the table that it is looked up in."""
+
+    type: HashKey
+    header: str | None = None
+    """The header's name, where it is one that makes the key; a request without it has a random key."""
+    table_size: int = 65_537
+    """Slots of the table: a prime of at most 5,000,011."""
 
 
 class Policy(_Struct, frozen=True, kw_only=True):
     """The effective policy of a Backend; `origins` says which object set each field."""
 
     load_balancer: LoadBalancer = LoadBalancer.PEAK_EWMA
+    consistent_hash: ConsistentHash | None = None
+    """Present where `load_balancer` is ConsistentHash, and only there."""
     max_connections_per_endpoint: int | None = None
     """Connections to one endpoint over all workers of a proxy, 1 to 2^31-1; absent means no limit."""
     retry_attempts: int = 1

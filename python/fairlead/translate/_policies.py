@@ -14,6 +14,7 @@ from fairlead.resources import BackendPolicy, BackendPolicySpec, Kind, ParentRef
 from fairlead.sources import Finding
 from fairlead.translate._conditions import GATEWAY_GROUP, Conditions
 from fairlead.translate._graph import Name
+from fairlead.translate._hashing import consistent_hash, hashing_problem
 from fairlead.translate._objects import Objects, policy_targets, ref_of
 from fairlead.translate._statuses import (
     AncestorStatus,
@@ -39,16 +40,19 @@ def effective_policy(service: Ref, port_name: str, policies: Mapping[Ref, Backen
         return snapshot.Policy()
     origin = f"{Kind.BACKEND_POLICY.value}/{ruling.metadata.namespace}/{ruling.metadata.name}"
     balancer = _load_balancer(ruling.spec)
+    hashing = consistent_hash(ruling.spec.load_balancer)
     limit = _max_connections(ruling.spec)
     attempts = _attempts(ruling.spec)
     given = {
         "load_balancer": balancer,
+        "consistent_hash": hashing,
         "max_connections_per_endpoint": limit,
         "retry_attempts": attempts,
     }
     default = snapshot.Policy()
     return snapshot.Policy(
         load_balancer=default.load_balancer if balancer is None else snapshot.LoadBalancer(balancer),
+        consistent_hash=hashing,
         max_connections_per_endpoint=limit,
         retry_attempts=default.retry_attempts if attempts is None else attempts,
         origins={field: origin for field, value in given.items() if value is not None},
@@ -146,6 +150,8 @@ def _problem(spec: BackendPolicySpec) -> str:
     balancer = _load_balancer(spec)
     if balancer is not None and balancer not in set(snapshot.LoadBalancer):
         return f"loadBalancer.type {balancer!r} is not known"
+    if spec.load_balancer is not None and (problem := hashing_problem(spec.load_balancer)):
+        return problem
     limit = _max_connections(spec)
     if limit is not None and not 1 <= limit <= MAX_CONNECTIONS:
         return f"circuitBreaker.perEndpoint.maxConnections is not within 1 to {MAX_CONNECTIONS}: {limit}"

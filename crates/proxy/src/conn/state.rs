@@ -205,6 +205,8 @@ pub(crate) struct RequestSide {
     pub(crate) upgrade: bool,
     /// The Endpoint's connection is not used again, see [`RequestHead::is_last`](fairlead_http1::RequestHead::is_last).
     pub(crate) is_last: bool,
+    /// What its Endpoint is chosen by, where that goes by a hash.
+    pub(crate) hash: u64,
     /// The head as it is sent, and the body if all of it was at hand: what a repeat sends again.
     pub(crate) out: Vec<u8>,
     pub(crate) sent: usize,
@@ -231,6 +233,7 @@ impl RequestSide {
             expects_continue: false,
             upgrade: false,
             is_last: false,
+            hash: 0,
             out: Vec::new(),
             sent: 0,
             body: BodyReader::new(Framing::None, &Limits::REQUEST),

@@ -8,22 +8,22 @@
 //!    a count of references somewhere in memory: that is what copies cost, so what has not changed is shared.
 //! 3. What is invalid was refused before it came here.
 
-use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use fairlead_balance::{EndpointView, Micros, Policy, parts};
-use fairlead_snapshot::{Backend, Endpoint, Endpoints, Key, Kind, LoadBalancer, Reason, Refusal};
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use fairlead_balance::{EndpointView, Maglev, Micros, StableHash, parts};
+use fairlead_snapshot::{Backend, Endpoint, Endpoints, Key, Kind, Reason, Refusal};
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::algorithm::algorithm;
 use super::copies::Copies;
 use super::held::{Body, Content, Saved, Version};
 use super::registry::{Counts, Registry};
 use super::slots::Numbers;
 use super::transaction::Delta;
-use crate::shared::{BackendSlot, BackendState, Ejections, EndpointSlot, EndpointState};
+use crate::shared::{Algorithm, BackendSlot, BackendState, Ejections, EndpointSlot, EndpointState};
 
 /// One endpoint of one Backend.
 #[derive(Debug)]
@@ -100,6 +100,8 @@ struct Entry {
     version: u64,
     backend: Option<(Version, Backend)>,
     endpoints: Option<HeldEndpoints>,
+    /// The last one made, while keys decide.
+    table: Option<Arc<Maglev>>,
     references: u32,
     overflows: Arc<AtomicU64>,
     ejections: Arc<Ejections>,
@@ -296,6 +298,7 @@ impl Backends {
                 version: 0,
                 backend: None,
                 endpoints: None,
+                table: None,
                 references: 0,
                 overflows: Arc::default(),
                 ejections: Arc::new(Ejections::new(workers)),
@@ -325,13 +328,19 @@ fn member(registry: &mut Registry, endpoint: Endpoint, now: Micros) -> Arc<Membe
 
 fn state(name: &Arc<str>, entry: &mut Entry, workers: usize) -> Option<Arc<BackendState>> {
     let (_, backend) = entry.backend.as_ref()?;
-    let (endpoints, (views, changed), parts) = match &mut entry.endpoints {
-        Some(held) => {
-            // A single worker uses all, and need not look at each to find that out.
-            let parts = if workers > 1 { parts(held.views.list(), &held.identities, workers) } else { None };
-            (held.states(), held.views.publish(), parts)
-        }
-        None => (Arc::from([]), (Arc::from([]), 0..0), None),
+    let (seen, identities) = match &entry.endpoints {
+        Some(held) => (held.views.list(), &held.identities[..]),
+        None => (&[][..], &[][..]),
+    };
+    let algorithm = algorithm(&backend.policy, seen, identities, &mut entry.table);
+    let parts = match &algorithm {
+        // A single worker uses all, and need not look at each to find that out.
+        Algorithm::Drawn(_) if workers > 1 => parts(seen, identities, workers),
+        Algorithm::Drawn(_) | Algorithm::Hashed(..) => None,
+    };
+    let (endpoints, (views, changed)) = match &mut entry.endpoints {
+        Some(held) => (held.states(), held.views.publish()),
+        None => (Arc::from([]), (Arc::from([]), 0..0)),
     };
     Some(Arc::new(BackendState {
         slot: entry.slot,
@@ -339,10 +348,7 @@ fn state(name: &Arc<str>, entry: &mut Entry, workers: usize) -> Option<Arc<Backe
         version: entry.version,
         name: Arc::clone(name),
         namespace: backend.namespace.clone(),
-        policy: match backend.policy.load_balancer {
-            LoadBalancer::PeakEwma => Policy::PeakEwma,
-            LoadBalancer::RoundRobin => Policy::RoundRobin,
-        },
+        algorithm,
         max_connections_per_endpoint: backend.policy.max_connections_per_endpoint.and_then(NonZeroU32::new),
         retry_attempts: backend.policy.retry_attempts,
         overflows: Arc::clone(&entry.overflows),
@@ -355,7 +361,7 @@ fn state(name: &Arc<str>, entry: &mut Entry, workers: usize) -> Option<Arc<Backe
 }
 
 fn identity(member: &Member) -> u64 {
-    FxBuildHasher.hash_one(&*member.endpoint.id)
+    StableHash::of(member.endpoint.id.as_bytes())
 }
 
 /// What pickers see of an endpoint.

@@ -4,6 +4,7 @@
 
 mod actions;
 mod adoption;
+mod algorithm;
 mod backends;
 mod copies;
 mod core;

@@ -25,8 +25,8 @@ pub use ejections::{Ejection, Ejections};
 pub use endpoint::{EndpointSlot, EndpointState, EndpointWord, LastFailure};
 pub use process::{Clock, Phase, Shared};
 pub use root::{
-    ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, Root, RouteLabels, RouteStats,
-    RuleAction, RuleTarget,
+    ActionSlot, Algorithm, BackendSlot, BackendState, BindTable, Changed, Destination, HashOn, Root,
+    RouteLabels, RouteStats, RuleAction, RuleTarget,
 };
 pub use slots::Slots;
 pub use stats::{Gauge, Histogram, ReasonCounters};

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use fairlead_balance::{EndpointView, Parts, Policy, StatusClass};
+use fairlead_balance::{EndpointView, Maglev, Parts, Policy, StatusClass};
 use fairlead_route::Table;
 use fairlead_snapshot::{Position, TargetError};
 use rustc_hash::FxHashMap;
@@ -131,7 +131,7 @@ pub struct BackendState {
     /// The Service's namespace.
     pub namespace: Box<str>,
     /// How an endpoint is chosen.
-    pub policy: Policy,
+    pub algorithm: Algorithm,
     /// Connections to one Endpoint over all workers; none means no limit.
     pub max_connections_per_endpoint: Option<NonZeroU32>,
     /// Repeats of a request that was sent and whose connection died before an answer.
@@ -146,8 +146,27 @@ pub struct BackendState {
     pub views: Arc<[EndpointView]>,
     /// The indices outside which the members and their views are those of the version before, if they are as many.
     pub changed: Range<usize>,
-    /// The members that each worker uses; absent: all use all.
+    /// The members that each worker uses; absent: all use all. Never there where keys decide: all workers must come to
+    /// the same.
     pub parts: Option<Parts>,
+}
+
+/// How a Backend's endpoint is chosen.
+#[derive(Debug, Clone)]
+pub enum Algorithm {
+    /// By what is known of the endpoints: each worker draws or takes turns by itself.
+    Drawn(Policy),
+    /// By the request's key: all workers look it up in one table.
+    Hashed(HashOn, Arc<Maglev>),
+}
+
+/// What the key of a request is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashOn {
+    /// The client's address, as far as the peer is believed about it.
+    SourceIp,
+    /// The value of the header of this name.
+    Header(Box<str>),
 }
 
 /// What the series of a Route's Rule on a Listener are called.

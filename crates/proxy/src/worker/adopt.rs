@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use fairlead_balance::{Micros, Pick, Reason, Rng, Update, WeightedTargets, Work};
+use fairlead_balance::{Micros, Pick, Reason, Rng, Update, WeightedTargets};
 
 use super::balancing::{Asking, Balancing, known_change};
 use super::room::{Lack, Passed};
@@ -91,7 +91,7 @@ impl Worker {
         // Without a balancer it was never picked from; what pools know of its Endpoints may come from other Backends.
         let mut changed = known_change(old.backends.get(slot.0).map(Arc::as_ref), state);
         if let Some(Some(balancing)) = self.balancers.get_mut(index) {
-            if balancing.incarnation() == state.incarnation {
+            if balancing.is_for(state) {
                 Update { changed, left } = balancing.update(state, self.now, &mut self.rng);
             } else {
                 self.balancers[index] = None;
@@ -113,13 +113,13 @@ impl Worker {
         }
     }
 
-    /// Picks an Endpoint of a Backend for this work as it is now: outside `exclude`, or `only` that one. Nobody if there is none, or if
-    /// another Backend has taken the slot.
+    /// Picks an Endpoint of a Backend for this work as it is now: outside `exclude`, or `only` that one. Nobody if there is
+    /// none, or if another Backend has taken the slot.
     pub(super) fn pick(
         &mut self,
         slot: BackendSlot,
         incarnation: u64,
-        work: Work,
+        asking: Asking,
         exclude: &[EndpointSlot],
         only: Option<EndpointSlot>,
     ) -> Picked {
@@ -141,8 +141,7 @@ impl Worker {
         let lack = Lack { limit, pools, room: &self.room, now, passed: Cell::default() };
         let excluded = |at: usize| exclude.contains(&endpoints[at].slot) || lack.at(&endpoints[at]);
         let warm = |at: usize| pools.is_warm(endpoints[at].slot);
-        let pick =
-            balancing.pick(state, now, rng, Asking { work, again: !exclude.is_empty() }, &excluded, &warm);
+        let pick = balancing.pick(state, now, rng, asking, &excluded, &warm);
         match (pick, lack.passed.get()) {
             (None, Passed::None) => Picked::Nobody,
             // One that only lacks room is worth more than one whose dials fail.

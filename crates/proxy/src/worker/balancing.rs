@@ -1,4 +1,5 @@
-//! A Backend's balancer in one worker: over all of its Endpoints, or over the worker's part of a large one.
+//! A Backend's balancer in one worker: over all of its Endpoints, or over the worker's part of a large one. Where the
+//! request's key decides there is none: the Backend's table is all workers'.
 //!
 //! Laws:
 //! 1. An update keeps counters, averages and phase of what stays, in the part too. It looks at what changed since the
@@ -13,7 +14,7 @@ use fairlead_balance::{
     Balancer, Candidates, Dialable, EndpointView, Micros, Pick, Reason, Rng, Update, Work,
 };
 
-use crate::shared::BackendState;
+use crate::shared::{Algorithm, BackendState};
 
 /// A Backend's balancer, and which Backend it is for.
 #[derive(Debug)]
@@ -22,7 +23,8 @@ pub(super) struct Balancing {
     /// Of the state taken over last.
     version: u64,
     worker: usize,
-    balancer: Balancer,
+    /// Absent where keys decide.
+    balancer: Option<Balancer>,
     has_part: bool,
     /// Over all, while the part has nobody.
     whole: Option<Balancer>,
@@ -33,6 +35,8 @@ pub(super) struct Balancing {
 pub(super) struct Asking {
     /// What it will be.
     pub(super) work: Work,
+    /// The hash that its Endpoint is chosen by, where that goes by a hash.
+    pub(super) key: u64,
     /// It was let down once. It is not asked to find out whether another doubtful Endpoint lives, as long as there is one
     /// without doubt: it would wait for two hedges.
     pub(super) again: bool,
@@ -40,28 +44,36 @@ pub(super) struct Asking {
 
 impl Balancing {
     pub(super) fn new(state: &BackendState, worker: usize, now: Micros, rng: &mut impl Rng) -> Self {
+        let balancer = match state.algorithm {
+            Algorithm::Drawn(policy) => Some(Balancer::of(policy, None, candidates(state, worker), now, rng)),
+            Algorithm::Hashed(..) => None,
+        };
         Self {
             incarnation: state.incarnation,
             version: state.version,
             worker,
-            balancer: Balancer::of(state.policy, None, candidates(state, worker), now, rng),
+            balancer,
             has_part: state.parts.is_some(),
             whole: None,
         }
     }
 
-    pub(super) fn incarnation(&self) -> u64 {
-        self.incarnation
+    /// Whether a version of a Backend can be taken over: it is the same Backend, and there is something to keep.
+    pub(super) fn is_for(&self, state: &BackendState) -> bool {
+        let drawn = self.balancer.is_some() && matches!(state.algorithm, Algorithm::Drawn(_));
+        self.incarnation == state.incarnation && drawn
     }
 
-    /// Takes over another version of the Backend.
+    /// Takes over another version of the Backend, that it [is for](Self::is_for).
     pub(super) fn update(&mut self, state: &BackendState, now: Micros, rng: &mut impl Rng) -> Update {
-        let before = Arc::clone(self.balancer.views());
+        let (Algorithm::Drawn(policy), Some(balancer)) = (&state.algorithm, &mut self.balancer) else {
+            return Update { changed: 0..state.views.len(), left: Vec::new() };
+        };
+        let before = Arc::clone(balancer.views());
         let next = state.version == self.version + 1;
         let candidates = candidates(state, self.worker);
         let changed = candidates.changed.filter(|_| next);
-        let mut update =
-            self.balancer.take(state.policy, None, Candidates { changed, ..candidates }, now, rng);
+        let mut update = balancer.take(*policy, None, Candidates { changed, ..candidates }, now, rng);
         if any_ready(&before) != any_ready(&state.views) {
             update.changed = 0..state.views.len();
         }
@@ -77,23 +89,29 @@ impl Balancing {
         state: &BackendState,
         now: Micros,
         rng: &mut impl Rng,
-        asking: Asking,
+        Asking { work, key, again }: Asking,
         excluded: &dyn Fn(usize) -> bool,
         warm: &dyn Fn(usize) -> bool,
     ) -> Option<Pick> {
-        let Asking { work, again } = asking;
         let doubtful = |at: usize| excluded(at) || state.views[at].load.dialable(now) != Dialable::Yes;
-        let sure = if again { self.balancer.pick_for(work, now, rng, &doubtful, warm) } else { None };
+        let policy = match &state.algorithm {
+            Algorithm::Drawn(policy) => *policy,
+            Algorithm::Hashed(_, table) => {
+                let sure = if again { table.pick(&state.views, key, now, &doubtful) } else { None };
+                return sure.or_else(|| table.pick(&state.views, key, now, excluded));
+            }
+        };
+        let balancer = self.balancer.as_mut()?;
+        let sure = if again { balancer.pick_for(work, now, rng, &doubtful, warm) } else { None };
         if !self.has_part {
-            return sure.or_else(|| self.balancer.pick_for(work, now, rng, excluded, warm));
+            return sure.or_else(|| balancer.pick_for(work, now, rng, excluded, warm));
         }
-        let here = if again { sure } else { self.balancer.pick_for(work, now, rng, excluded, warm) };
+        let here = if again { sure } else { balancer.pick_for(work, now, rng, excluded, warm) };
         if here.is_some_and(|pick| pick.reason != Reason::LastResort) {
             return here;
         }
-        let whole = self
-            .whole
-            .get_or_insert_with(|| Balancer::new(state.policy, None, Arc::clone(&state.views), now, rng));
+        let whole =
+            self.whole.get_or_insert_with(|| Balancer::new(policy, None, Arc::clone(&state.views), now, rng));
         let sure = if again { whole.pick_for(work, now, rng, &doubtful, warm) } else { None };
         sure.or_else(|| whole.pick_for(work, now, rng, excluded, warm)).or(here)
     }
@@ -125,13 +143,14 @@ fn candidates(state: &BackendState, worker: usize) -> Candidates<'_> {
 
 #[cfg(test)]
 mod tests {
-    use fairlead_balance::{EndpointLoad, Policy, SplitMix64, parts};
+    use fairlead_balance::{EndpointLoad, Maglev, Policy, SplitMix64, TableSize, parts};
     use rustc_hash::FxHashSet;
 
     use super::*;
-    use crate::shared::{BackendSlot, Ejections};
+    use crate::shared::{BackendSlot, Ejections, HashOn};
 
-    const FIRST: Asking = Asking { work: Work::Request, again: false };
+    const FIRST: Asking = Asking { work: Work::Request, key: 0, again: false };
+    const AGAIN: Asking = Asking { again: true, ..FIRST };
     const NOW: Micros = Micros(1_000_000);
 
     const WORKERS: usize = 4;
@@ -149,7 +168,7 @@ mod tests {
             version: 1,
             name: "Service/shop/app/80".into(),
             namespace: "shop".into(),
-            policy: Policy::RoundRobin,
+            algorithm: Algorithm::Drawn(Policy::RoundRobin),
             max_connections_per_endpoint: None,
             retry_attempts: 1,
             overflows: Arc::default(),
@@ -215,9 +234,7 @@ mod tests {
         let (mut balancing, mut rng) = balancing(&state, 0);
         let own = part(&state, 0);
         let exclude = |at: usize| own.contains(&identity(&state.views[at]));
-        let other = balancing
-            .pick(&state, NOW, &mut rng, Asking { again: true, ..FIRST }, &exclude, &|_| false)
-            .unwrap();
+        let other = balancing.pick(&state, NOW, &mut rng, AGAIN, &exclude, &|_| false).unwrap();
         assert!(!exclude(other.index), "all of the own ones were tried");
         for view in state.views.iter().filter(|view| own.contains(&identity(view))) {
             view.load.suspected(NOW);
@@ -312,5 +329,56 @@ mod tests {
             view.ready = false;
         }
         assert_eq!(known_change(Some(&old), &new(2, &views)), 0..256, "all may serve now that did not");
+    }
+    fn hashed(views: Vec<EndpointView>) -> BackendState {
+        let identities: Vec<u64> = views.iter().map(identity).collect();
+        let table = Maglev::new(TableSize::default(), &views, &identities);
+        let algorithm = Algorithm::Hashed(HashOn::SourceIp, Arc::new(table));
+        BackendState { algorithm, parts: None, ..state(views) }
+    }
+
+    #[test]
+    fn where_keys_decide_all_workers_agree_and_chance_has_no_say() {
+        let state = hashed((0..256).map(endpoint).collect());
+        let (mut one, mut rng) = balancing(&state, 0);
+        let (mut other, mut other_rng) = balancing(&state, 3);
+        let mut seen = FxHashSet::default();
+        for key in (0..1_000).map(|number| number * (u64::MAX / 1_000)) {
+            let asking = Asking { key, ..FIRST };
+            let picked = one.pick(&state, NOW, &mut rng, asking, &|_| false, &|_| false).unwrap();
+            assert_eq!(picked.reason, Reason::Hash);
+            let same = other.pick(&state, NOW, &mut other_rng, asking, &|_| false, &|at| at == 7);
+            assert_eq!(same, Some(picked));
+            seen.insert(picked.index);
+            let asking = Asking { key, ..AGAIN };
+            let next = one.pick(&state, NOW, &mut rng, asking, &|at| at == picked.index, &|_| false).unwrap();
+            assert_eq!(next.reason, Reason::Rehash);
+        }
+        assert!(seen.len() > 200, "{}", seen.len());
+    }
+
+    #[test]
+    fn a_request_that_was_let_down_once_is_no_probe_while_another_is_without_doubt() {
+        let state = hashed((0..3).map(endpoint).collect());
+        let (mut balancing, mut rng) = balancing(&state, 0);
+        let mut pick =
+            |now, asking| balancing.pick(&state, now, &mut rng, asking, &|_| false, &|_| false).unwrap();
+        let own = pick(NOW, FIRST).index;
+        state.views[own].load.suspected(NOW);
+        state.views[own].load.suspected(NOW);
+        let later = NOW + Micros::from_secs(6);
+        assert_eq!(pick(later, AGAIN).reason, Reason::Rehash);
+        assert_eq!(pick(later, FIRST), Pick { index: own, reason: Reason::Probe });
+    }
+
+    #[test]
+    fn nothing_is_taken_over_from_or_to_a_table() {
+        let views: Vec<EndpointView> = (0..10).map(endpoint).collect();
+        let (drawn, keyed) = (state(views.clone()), hashed(views.clone()));
+        let (turns, _) = balancing(&drawn, 0);
+        let (mut table, mut rng) = balancing(&keyed, 0);
+        assert!(turns.is_for(&drawn) && !turns.is_for(&BackendState { incarnation: 2, ..state(views) }));
+        assert!(!turns.is_for(&keyed) && !table.is_for(&drawn) && !table.is_for(&keyed));
+        assert_eq!(table.update(&drawn, NOW, &mut rng).changed, 0..10, "all are looked at");
     }
 }

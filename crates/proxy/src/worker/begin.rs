@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use fairlead_balance::Micros;
+use fairlead_balance::{Micros, Rng};
 use fairlead_http1::{Field, Forwarded, HeadStorage, RequestContext, RequestEdits, RequestHead, Scheme};
 use fairlead_route::{HeaderLookup, Normalised, RequestView, normalise_path};
 
-use super::Worker;
 use super::slab::Key;
 use super::upstream::Hands;
+use super::{Worker, hashing};
 use crate::conn::state::{Active, Conn, Flow, Phase};
 use crate::exchange::{Failure, Flags, Plan};
-use crate::shared::{BackendState, Destination, RuleAction};
+use crate::shared::{Algorithm, BackendState, Destination, RuleAction};
 use crate::timer::NEVER;
 
 /// Room for what a head gains on its way; more is no harm.
@@ -51,12 +51,16 @@ impl Worker {
         if routed.is_err() {
             self.count_unmatched(key, flow);
         }
+        let routed = routed.map(|action| (self.target(&action), action));
+        if let Ok((Ok(backend), _)) = &routed {
+            flow.request.hash = self.hash(key, flow, backend);
+        }
         if let Some(buffer) = &mut flow.inbound {
             buffer.consume(head.len);
         }
         flow.expect_body(head.framing, &self.request_limits);
-        let action = match routed {
-            Ok(action) => action,
+        let (target, action) = match routed {
+            Ok(routed) => routed,
             Err(failure) if failure.status == 400 => return self.refuse(key, active, failure),
             Err(failure) => return self.answer(active, failure),
         };
@@ -66,7 +70,7 @@ impl Worker {
             let failure = Failure::new(reason.request_status(), Flags::DPE, reason.as_str());
             return self.refuse(key, active, failure);
         }
-        let backend = match self.target(&action) {
+        let backend = match target {
             Ok(backend) => backend,
             Err(failure) => return self.answer(active, failure),
         };
@@ -132,6 +136,16 @@ impl Worker {
         let action = Arc::clone(action);
         flow.account.stats = Some(Arc::clone(&action.stats));
         Ok(action)
+    }
+
+    /// What chooses the Endpoint where keys decide. The head must be at hand. A request without a key gets a random one.
+    fn hash(&mut self, key: Key, flow: &Flow, state: &BackendState) -> u64 {
+        let Algorithm::Hashed(on, _) = &state.algorithm else { return 0 };
+        let Some(Conn::Down(down)) = self.conns.get(key) else { return 0 };
+        let buf = flow.inbound.as_ref().map_or(&[][..], |buffer| buffer.filled());
+        let forwarded = &self.shared.config.forwarded;
+        let known = hashing::key(on, down.peer.ip(), forwarded, &self.fields, buf);
+        known.unwrap_or_else(|| self.rng.next_u64())
     }
 
     fn target(&mut self, action: &RuleAction) -> Result<Arc<BackendState>, Failure> {

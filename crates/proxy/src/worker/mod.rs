@@ -16,6 +16,7 @@ mod accept;
 mod adopt;
 mod balancing;
 mod begin;
+mod hashing;
 mod idle;
 mod panic;
 #[cfg(test)]

@@ -122,12 +122,13 @@ impl Worker {
         }
     }
 
-    /// Asks the other workers for a connection of one of the Backend's Endpoints, of one with an idle one if there is.
-    /// False if enough wait for them already.
+    /// Asks the other workers for a connection of one of the Backend's Endpoints, of one with an idle one if there is, by
+    /// `key` where keys decide. False if enough wait for them already.
     pub(super) fn ask_for_room(
         &mut self,
         owner: Key,
         (slot, incarnation): (BackendSlot, u64),
+        key: u64,
         exclude: &[EndpointSlot],
         until: Micros,
     ) -> bool {
@@ -148,8 +149,7 @@ impl Worker {
         };
         let counts: [fn(&EndpointLoad) -> u32; 2] =
             [EndpointLoad::idle_connections, EndpointLoad::connections];
-        let rng = &mut self.rng;
-        let asking = Asking { work: Work::Request, again: false };
+        let (rng, asking) = (&mut self.rng, Asking { work: Work::Request, key, again: false });
         let pick = counts
             .into_iter()
             .find_map(|count| balancing.pick(state, now, rng, asking, &|at| taken(at, count), &|_| false));

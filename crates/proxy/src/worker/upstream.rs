@@ -16,6 +16,7 @@ use mio::net::TcpStream;
 
 use super::Worker;
 use super::adopt::Picked;
+use super::balancing::Asking;
 use super::slab::Key;
 use crate::conn::socket::{Silence, Socket, dial};
 use crate::conn::state::{Attempt, Conn, Flow, Role, Up};
@@ -56,7 +57,8 @@ impl Driver for Hands<'_> {
 
     fn ask_for_room(&mut self, exclude: &[Peer], until: Micros) -> bool {
         let Some(backend) = self.flow.account.backend.as_ref() else { return false };
-        self.worker.ask_for_room(self.owner, (backend.slot, backend.incarnation), exclude, until)
+        let key = self.flow.request.hash;
+        self.worker.ask_for_room(self.owner, (backend.slot, backend.incarnation), key, exclude, until)
     }
 
     fn count_overflow(&mut self) {
@@ -128,8 +130,9 @@ impl Hands<'_> {
         let work = if self.flow.request.upgrade { Work::Tunnel } else { Work::Request };
         let worker = &mut *self.worker;
         let now = worker.now;
+        let asking = Asking { work, key: self.flow.request.hash, again: !exclude.is_empty() };
         let (endpoint, limit, reason) =
-            match worker.pick(backend.slot, backend.incarnation, work, exclude, only) {
+            match worker.pick(backend.slot, backend.incarnation, asking, exclude, only) {
                 Picked::Endpoint(endpoint, limit, reason) => (endpoint, limit, reason),
                 Picked::Full => return Some(Opened::Full),
                 Picked::Nobody => return Some(Opened::NoEndpoint),

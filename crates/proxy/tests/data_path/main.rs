@@ -12,6 +12,7 @@ mod descriptors;
 mod ejections;
 mod fallback;
 mod forwarded;
+mod hashing;
 mod limits;
 mod paths;
 mod plain;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairlead_counting_alloc::{Counting, allocations};
 use fairlead_proxy::ProxyConfig;
-use fairlead_proxy::internals::Shared;
+use fairlead_proxy::internals::{HashOn, Shared};
 use support::{Backend, Proxy};
 
 #[global_allocator]
@@ -90,12 +90,20 @@ fn read_log(shared: &Shared, over: &AtomicBool) {
     }
 }
 
-fn allocations_while_saturated(request: &str, answer: &[u8], access_log: bool) -> u64 {
+fn allocations_while_saturated(
+    request: &str,
+    answer: &[u8],
+    access_log: bool,
+    hash_on: Option<&HashOn>,
+) -> u64 {
     let answer: &'static [u8] = answer.to_vec().leak();
     let backends: Vec<_> =
         (0..4).map(|_| Backend::raw(move |stream, _| answer_all(stream, answer))).collect();
     let config = ProxyConfig { access_log, ..support::config() };
-    let proxy = Proxy::with(config, &backends.iter().collect::<Vec<_>>());
+    let mut proxy = Proxy::with(config, &backends.iter().collect::<Vec<_>>());
+    if let Some(on) = hash_on {
+        proxy.hash_on(on.clone());
+    }
     let (shared, over) = (Arc::clone(&proxy.shared), Arc::new(AtomicBool::new(false)));
     let ended = Arc::clone(&over);
     let reader = std::thread::spawn(move || read_log(&shared, &ended));
@@ -146,11 +154,17 @@ fn a_request_in_steady_state_allocates_nothing() {
     let fields = "host: app.test\r\nuser-agent: test\r\naccept: */*\r\ncookie: a=b\r\nx-tag: 1";
     let get = format!("GET /some/path?q=1 HTTP/1.1\r\n{fields}\r\n\r\n");
     let post = format!("POST /up HTTP/1.1\r\n{fields}\r\ncontent-length: 1\r\n\r\n\n");
-    for (name, request, body) in
-        [("GET, 100 B", &get, 100), ("GET, 16 KiB", &get, 16 << 10), ("POST, 100 B", &post, 100)]
-    {
+    let (tag, lacking) = (HashOn::Header("x-tag".into()), HashOn::Header("x-lacking".into()));
+    for (name, request, body, hash_on) in [
+        ("GET, 100 B", &get, 100, None),
+        ("GET, 16 KiB", &get, 16 << 10, None),
+        ("POST, 100 B", &post, 100, None),
+        ("GET by a header", &get, 100, Some(&tag)),
+        ("GET by a header that it lacks", &get, 100, Some(&lacking)),
+        ("GET by the client's address", &get, 100, Some(&HashOn::SourceIp)),
+    ] {
         for access_log in [false, true] {
-            let count = allocations_while_saturated(request, &answer(body), access_log);
+            let count = allocations_while_saturated(request, &answer(body), access_log, hash_on);
             let requests = ROUNDS as u64 * CONNECTIONS as u64;
             println!("{name}, access log {access_log}: {count} allocations in {requests} requests");
             assert!(

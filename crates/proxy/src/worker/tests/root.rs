@@ -9,8 +9,8 @@ use fairlead_route::{Attachment, Editor, ListenerSpec, MatchSpec, PathMatch, Rou
 
 use super::{Pod, TIMED};
 use crate::shared::{
-    ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, Ejections, Root, RouteLabels,
-    RouteStats, RuleAction, RuleTarget, Slots,
+    ActionSlot, Algorithm, BackendSlot, BackendState, BindTable, Changed, Destination, Ejections, Root,
+    RouteLabels, RouteStats, RuleAction, RuleTarget, Slots,
 };
 
 const BACKEND: BackendSlot = BackendSlot(0);
@@ -71,7 +71,7 @@ fn backend(slot: BackendSlot, pods: &[Pod], limit: Option<u32>) -> BackendState 
         version: 1,
         name: "Service/default/app/80".into(),
         namespace: "default".into(),
-        policy: Policy::RoundRobin,
+        algorithm: Algorithm::Drawn(Policy::RoundRobin),
         max_connections_per_endpoint: limit.and_then(NonZeroU32::new),
         retry_attempts: 1,
         overflows: Arc::default(),

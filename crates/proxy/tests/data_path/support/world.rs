@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use fairlead_balance::{EndpointLoad, EndpointView, Policy};
+use fairlead_balance::{EndpointLoad, EndpointView, Maglev, Policy, StableHash, TableSize};
 use fairlead_proxy::ProxyConfig;
 use fairlead_proxy::internals::{
-    ActionSlot, BackendSlot, BackendState, BindTable, Changed, Destination, Ejections, EndpointSlot,
-    EndpointState, ListenSocket, Phase, ReasonCounters, Root, RouteLabels, RouteStats, RuleAction,
-    RuleTarget, Shared, Slots, WorkerMessage, WorkerStats,
+    ActionSlot, Algorithm, BackendSlot, BackendState, BindTable, Changed, Destination, Ejections,
+    EndpointSlot, EndpointState, HashOn, ListenSocket, Phase, ReasonCounters, Root, RouteLabels, RouteStats,
+    RuleAction, RuleTarget, Shared, Slots, WorkerMessage, WorkerStats,
 };
 use fairlead_route::{Attachment, Editor, ListenerSpec, MatchSpec, PathMatch, RouteSpec, RuleSpec};
 use fairlead_snapshot::{Endpoint, TargetError};
@@ -47,6 +47,8 @@ pub(crate) struct Proxy {
     pub(crate) stats: Arc<RouteStats>,
     pub(crate) open: Arc<()>,
     policy: Policy,
+    /// Keys decide, and not the policy.
+    hash_on: Option<HashOn>,
     limit: Option<u32>,
     retry_attempts: u8,
     overflows: Arc<AtomicU64>,
@@ -85,6 +87,7 @@ impl Proxy {
             stats,
             open: Arc::new(()),
             policy: Policy::RoundRobin,
+            hash_on: None,
             limit: None,
             retry_attempts: 1,
             overflows: Arc::default(),
@@ -116,6 +119,13 @@ impl Proxy {
     /// How endpoints are chosen from the next change on.
     pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
+    }
+
+    /// Lets keys decide. Waits for the adoption.
+    pub(crate) fn hash_on(&mut self, on: HashOn) {
+        self.hash_on = Some(on);
+        self.publish(&[APP]);
+        self.adopted();
     }
 
     /// How many connections each member may have. Waits for the adoption.
@@ -216,20 +226,30 @@ impl Proxy {
             } else {
                 Arc::new(Ejections::new(self.shared.workers.len()))
             };
+            let views: Arc<[EndpointView]> = members.iter().map(view).collect();
+            let algorithm = match &self.hash_on {
+                None => Algorithm::Drawn(self.policy),
+                Some(on) => {
+                    let identity = |state: &Arc<EndpointState>| StableHash::of(state.id.as_bytes());
+                    let identities: Vec<u64> = members.iter().map(identity).collect();
+                    let table = Maglev::new(TableSize::default(), &views, &identities);
+                    Algorithm::Hashed(on.clone(), Arc::new(table))
+                }
+            };
             let state = BackendState {
                 slot,
                 incarnation: 1,
                 version,
                 name: "Service/default/app/80".into(),
                 namespace: "default".into(),
-                policy: self.policy,
+                algorithm,
                 max_connections_per_endpoint: self.limit.and_then(NonZeroU32::new),
                 retry_attempts: self.retry_attempts,
                 overflows: Arc::clone(&self.overflows),
                 ejections,
                 parts: None,
                 endpoints: members.to_vec().into(),
-                views: members.iter().map(view).collect(),
+                views,
                 changed: 0..members.len(),
             };
             (slot.0, Some(Arc::new(state)))
