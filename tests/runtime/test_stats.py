@@ -1,8 +1,13 @@
 """The controller's counters as proxies are told of them."""
 
+from pathlib import Path
+
+from fairlead.base import SystemClock
 from fairlead.kube import ReflectorStats
 from fairlead.resources import Kind
+from fairlead.runtime._sources import attach
 from fairlead.runtime._stats import frame
+from fairlead.runtime.instance import Settings
 from fairlead.snapshot import ReflectorStats as Told
 
 
@@ -25,3 +30,21 @@ def test_what_is_told_does_not_change_afterwards() -> None:
     stats.count("Forbidden")
     stats.events += 1
     assert told == frame({Kind.SERVICE: ReflectorStats()}, now=5.0)
+
+
+async def test_a_cluster_is_followed_with_counters_of_every_kind_and_a_directory_without(
+    tmp_path: Path,
+) -> None:
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+        "contexts: [{name: c, context: {cluster: c, user: u}}]\n"
+        "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+        "users: [{name: u, user: {}}]\n"
+    )
+    async with attach(Settings(instance="test", kubeconfig=kubeconfig), SystemClock()) as attached:
+        assert attached.reflectors is not None
+        told = frame(attached.reflectors(), now=1.0)
+        assert {stats.kind for stats in told.reflectors} == {kind.value for kind in Kind}
+    async with attach(Settings(instance="test", directory=tmp_path), SystemClock()) as attached:
+        assert attached.reflectors is None
