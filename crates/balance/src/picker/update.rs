@@ -1,7 +1,7 @@
 //! New views of a Backend: who changed, the first average of who is new, and who is to be met.
 //!
 //! Law: what has not changed costs nothing, or where a worker has a part, a comparison of indices; no record is touched
-//! but those of Endpoints that came.
+//! but those of Endpoints that came, and of up to 64 peers that say what these begin with.
 
 use std::ops::Range;
 use std::sync::Arc;
