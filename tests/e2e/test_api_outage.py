@@ -67,12 +67,12 @@ def test_outage_with_dead_pods(
         with cluster.without_api_server():
             stopped_at = time.monotonic()
             time.sleep(FAULT_AFTER_S)
-            fault_at = time.monotonic()
             for pod in pods[:2]:
                 if fault == "sandboxes lost":
                     cluster.kill_sandbox(pod)
                 else:
                     cluster.drop_packets(pod)
+            fault_at = time.monotonic()
             time.sleep(max(0.0, stopped_at + OUTAGE_S - time.monotonic()))
         ready_at = time.monotonic()
         change = {"endpoints": [{"addresses": [new.address], "conditions": {"ready": True}}]}
@@ -92,10 +92,13 @@ def test_outage_with_dead_pods(
     # Of those that failed none was one that should have been repeated.
     unexcused = lost(result.failed, fairlead.access_log())
     assert not unexcused, unexcused
-    later = result.where(lambda record: record.due > fault_at + LEARNT_WITHIN_S)
+    learnt_at = fault_at + LEARNT_WITHIN_S
+    later = result.where(lambda record: record.due > learnt_at)
     assert not later.failed, later.describe()
-    # From when it was due: if all 16 connections are busy, waiting for one counts.
-    assert later.slowest() <= SLOWEST_THEN_S, later.describe()
+    # From when the request was written, which a busy client may be late with; what was under way then, from then on. So
+    # none had to wait for one of the 16 connections because others took too long.
+    slowest_s = max(record.done - max(record.sent, learnt_at) for record in result.records)
+    assert slowest_s <= SLOWEST_THEN_S, f"{slowest_s * 1000:.0f} ms; {later.describe()}"
     # An error is an answer and closes no connection; a connection that is cut in a response is opened anew.
     assert result.opened <= plan.connections + len(result.failed), result.describe()
     assert endpoint_applied_s <= APPLIED_WITHIN_S

@@ -56,10 +56,8 @@ class Result:
         """A summary for a failing assertion: how many of what, and the first failures."""
         kinds = Counter(record.error or str(record.status) for record in self.records)
         start = self.records[0].due if self.records else 0.0
-        slowest_ms = self.slowest() * 1000
-        lines = [
-            f"{len(self.records)} requests on {self.opened} connections: {dict(kinds)}; slowest {slowest_ms:.0f} ms"
-        ]
+        spent = f"slowest {self.slowest() * 1000:.0f} ms; {self.opened} connections opened"
+        lines = [f"{len(self.records)} requests: {dict(kinds)}; {spent}"]
         lines += [
             f"  at {record.due - start:.3f} s, connection {record.connection}, {record.host}: "
             f"{record.error or record.status} after {record.latency * 1000:.0f} ms"
