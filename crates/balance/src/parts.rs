@@ -16,7 +16,7 @@
 //! 2. Each Endpoint is in exactly `copies` parts; one heavier than a 32nd of a part is in more, with less of its
 //!    weight in each, so that seats can be given out evenly. So no Endpoint is left out.
 //! 3. Workers with the same number of requests give no Endpoint more than a 20th above its share, with unequal weights
-//!    a 10th: the firm seats see to that. Plain rendezvous hashing gives up to four 10ths more, and if each worker
+//!    an 8th: the firm seats see to that. Plain rendezvous hashing gives up to four 10ths more, and if each worker
 //!    chose its Endpoints, some would be left out.
 //! 4. The parts are a function of the candidates' identities and weights and of the number of workers: the same on all
 //!    replicas, in whatever order things came. Where two Backends share an Endpoint, mostly the same workers have it.
