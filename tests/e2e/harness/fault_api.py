@@ -99,7 +99,15 @@ def main() -> None:
     application.router.add_put("/faults", proxy.set_faults)
     application.router.add_get("/faults", proxy.get_writes)
     application.router.add_route("*", "/{path:.*}", proxy.pass_on)
-    web.run_app(application, host="127.0.0.1", port=int(sys.argv[2]), print=None, access_log=None)
+    # What hangs here hangs on purpose: the end does not wait for it.
+    web.run_app(
+        application,
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        print=None,
+        access_log=None,
+        shutdown_timeout=0.1,
+    )
 
 
 class FaultAPI:
