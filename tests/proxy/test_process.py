@@ -83,9 +83,10 @@ def test_the_access_log_can_be_switched_off(world: Any, wait: Wait, fetch: Fetch
 def test_an_access_log_that_nobody_reads_holds_nothing_up(world: Any, fetch: Fetch) -> None:
     process = world.configure()
     connection = http.client.HTTPConnection("127.0.0.1", world.bind_port, timeout=10)
-    path = "/" + "x" * 16_000
-    for _ in range(500):  # 8 MB of lines, more than the pipe and all buffers hold
-        connection.request("GET", path)
+    path = "/" + "x" * 2_000
+    fields = dict.fromkeys(("User-Agent", "X-Request-Id"), "x" * 500)
+    for _ in range(3_000):  # 9 MB of lines, more than the pipe and all buffers hold
+        connection.request("GET", path, headers=fields)
         assert connection.getresponse().read() == b"hello\n"
     connection.close()
     lines = world.health("/metrics")[1].splitlines()
