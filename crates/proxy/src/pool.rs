@@ -55,12 +55,15 @@ pub(crate) struct Pools {
     endpoints: Vec<Pool>,
     per_endpoint: usize,
     len: usize,
+    /// The turn in which something was parked last, and how much of that is left.
+    turn: Micros,
+    of_turn: usize,
 }
 
 impl Pools {
     /// Empty pools that keep at most so many idle connections per Endpoint.
     pub(crate) fn new(per_endpoint: usize) -> Self {
-        Self { endpoints: Vec::new(), per_endpoint, len: 0 }
+        Self { endpoints: Vec::new(), per_endpoint, len: 0, turn: Micros::ZERO, of_turn: 0 }
     }
 
     /// Says whether the Endpoint takes new requests. What is in its pool stays there until [`clear`](Self::clear).
@@ -95,6 +98,11 @@ impl Pools {
         self.len
     }
 
+    /// How many of them were parked in this turn, more or less: those that were closed since are in it.
+    pub(crate) fn of_turn(&self, now: Micros) -> usize {
+        if self.turn == now { self.of_turn.min(self.len) } else { 0 }
+    }
+
     /// Whether the Endpoint has an idle connection.
     pub(crate) fn is_warm(&self, slot: EndpointSlot) -> bool {
         let pool = self.endpoints.get(slot.index as usize).filter(|pool| pool.generation == slot.generation);
@@ -123,6 +131,8 @@ impl Pools {
         }
         pool.idle.push(Idle { key, fingerprint, since: now });
         self.len += usize::from(!full);
+        self.of_turn = if self.turn == now { self.of_turn + 1 } else { 1 };
+        self.turn = now;
     }
 
     /// Takes the connection that was parked last before this turn, which is the one at `now`; else one of this turn.
@@ -152,7 +162,9 @@ impl Pools {
             }
         };
         self.len -= 1;
-        Some(Taken { key: idle.key, polled: idle.since != now })
+        let polled = idle.since != now;
+        self.of_turn -= usize::from(!polled && self.of_turn > 0);
+        Some(Taken { key: idle.key, polled })
     }
 
     /// Forgets a connection that is being closed.

@@ -8,7 +8,9 @@
 //! 4. What is under way goes first. New requests stand in line, and a turn begins only [`FRESH_PER_TURN`] of them, so
 //!    that few are between their two ends at a time: their state, here and in the kernel, is still in the cache when
 //!    the answer comes, and few connections to Endpoints serve many clients. And no request meets an idle connection
-//!    whose end the poller has told already.
+//!    whose end the poller has told already. Where several would have to take connections that were given back in this
+//!    turn, each at the price of a look, they wait until the poller has been asked, which serves for all; but begin in
+//!    every other turn.
 //! 5. Sockets are named by generational keys; what outlives its connection finds nothing.
 //! 6. A panic ends the connection that it came from, not the worker ([`mod@panic`]).
 
@@ -55,6 +57,8 @@ const WAKER: Token = Token(usize::MAX);
 const BATCH: usize = 1024;
 /// Requests that one turn begins: enough that a turn's own work does not count, few enough for the cache.
 const FRESH_PER_TURN: usize = 32;
+/// Looks at connections that cost more than asking the poller.
+const LOOKS_MAX: usize = 2;
 /// What is counted when an Endpoint speaks before it was asked.
 pub(crate) const UNREQUESTED: &str = "unrequested_bytes";
 /// The longest sleep: the heartbeat must be seen at least once a second.
@@ -147,6 +151,8 @@ pub(crate) struct Worker {
     choices: Vec<Option<Choosing>>,
     listeners: Vec<Option<Listening>>,
     reserve: Option<std::fs::File>,
+    /// New requests did not begin in the turn before, so that the poller was asked first.
+    held_back: bool,
     /// Connections in line: with a new request, or with more to do than their turn allowed.
     line: VecDeque<Key>,
     rung: Vec<(Key, Micros)>,
@@ -222,6 +228,7 @@ impl Worker {
             listeners: Vec::new(),
             reserve: accept::reserve(),
             line: VecDeque::new(),
+            held_back: false,
             rung: Vec::new(),
             room: Room::default(),
             log: LogWriter::default(),
@@ -276,7 +283,10 @@ impl Worker {
         }
         // Before new requests: who waited for a connection goes first.
         self.look_again();
-        self.go_on();
+        self.held_back = !self.held_back && self.looks_ahead() > LOOKS_MAX;
+        if !self.held_back {
+            self.go_on();
+        }
         self.ring();
         self.cell().stats.upstream_idle.set(self.pools.len() as u64);
         self.flush_log();
@@ -317,6 +327,13 @@ impl Worker {
             }
             None => {}
         }
+    }
+
+    /// So many of the requests that would begin now would find no idle connection but those given back in this turn.
+    fn looks_ahead(&self) -> usize {
+        let of_turn = self.pools.of_turn(self.now);
+        let begin = self.line.len().min(FRESH_PER_TURN);
+        begin.saturating_sub(self.pools.len() - of_turn).min(of_turn)
     }
 
     /// Lets those connections act that are first in line.

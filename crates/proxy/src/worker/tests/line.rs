@@ -1,8 +1,8 @@
-//! What stands in line is not late: an alarm that rings meanwhile was set for something else.
+//! Who stands in line: not late, since an alarm that rings meanwhile was set for something else; and for how long.
 
 use fairlead_balance::Micros;
 
-use super::{Peer, Rig};
+use super::{GET, OK, Peer, Rig};
 use crate::conn::state::{Conn, Phase};
 use crate::worker::FRESH_PER_TURN;
 use crate::worker::slab::Key;
@@ -97,4 +97,65 @@ fn an_alarm_of_what_is_over_ends_nothing() {
         let ended = rig.pass(LINGER + LINGER, |rig| rig.stats().connections.get() == 0);
         assert!(ended + Micros(1_000) >= since + LINGER, "{phase:?}");
     }
+}
+
+/// So many clients whose requests have gone to the only Pod, with the Pod's ends of those connections.
+fn asking(rig: &mut Rig, count: u32) -> Vec<(Peer, Peer)> {
+    let mut ask = |connections: u32| {
+        let mut client = rig.client();
+        client.send(GET);
+        rig.until("a dial", |rig| rig.pods[0].connections() == connections);
+        let mut pod = rig.pods[0].accept();
+        pod.stream.set_nonblocking(true).unwrap();
+        rig.until("the request's way", |_| pod.stream.peek(&mut [0]).is_ok());
+        pod.stream.set_nonblocking(false).unwrap();
+        pod.head();
+        (client, pod)
+    };
+    (1..=count).map(&mut ask).collect()
+}
+
+#[test]
+fn many_requests_wait_once_for_the_poller_to_clear_the_connections_that_were_just_given_back() {
+    let mut rig = Rig::new(1);
+    let mut next: Vec<Peer> = (0..8).map(|_| rig.idle_client()).collect();
+    let mut asked = asking(&mut rig, 8);
+    for (_, pod) in &mut asked[..4] {
+        pod.send(OK);
+    }
+    for client in &mut next {
+        client.send(GET);
+        rig.arrived(client);
+    }
+    rig.turn();
+    assert_eq!((rig.worker.line.len(), rig.worker.pools.len()), (8, 4), "the poller is asked first");
+    for (_, pod) in &mut asked[4..] {
+        pod.send(OK);
+    }
+    rig.turn();
+    // Four of eight are of this turn again, but nobody waits twice.
+    assert_eq!((rig.worker.line.len(), rig.worker.pools.len()), (0, 0));
+    for (client, pod) in &mut asked {
+        assert!(client.answer().ends_with("ok"));
+        pod.head();
+        pod.send(OK);
+    }
+    for client in &next {
+        client.stream.set_nonblocking(true).unwrap();
+        rig.until("an answer", |_| client.stream.peek(&mut [0]).is_ok());
+    }
+    assert_eq!(rig.pods[0].connections(), 8, "no dial was needed");
+}
+
+#[test]
+fn one_request_does_not_wait_for_the_poller() {
+    let mut rig = Rig::new(1);
+    let mut next = rig.idle_client();
+    let mut asked = asking(&mut rig, 1);
+    asked[0].1.send(OK);
+    next.send(GET);
+    rig.arrived(&next);
+    rig.turn();
+    assert_eq!(rig.worker.line.len(), 0);
+    assert!(asked[0].1.head().starts_with("GET / "), "it went on the connection that was just given back");
 }
