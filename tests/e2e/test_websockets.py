@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -16,6 +14,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.harness.directory import Directory
+from tests.e2e.harness.echo_server import echo_pods
 from tests.e2e.harness.waiting import eventually
 
 pytestmark = [
@@ -79,13 +78,9 @@ def files() -> Iterator[None]:
 
 @pytest.fixture
 def pods() -> Iterator[list[int]]:
-    """Ports of four Pods, in a process of their own."""
-    command = [sys.executable, "-m", "tests.e2e.harness.echo_server", "4"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
-        assert process.stdout is not None
-        yield [int(port) for port in process.stdout.readline().split()]
-        process.terminate()
-        assert process.wait(timeout=20) == 0
+    """Ports of four Pods."""
+    with echo_pods(4) as ports:
+        yield ports
 
 
 @pytest.fixture

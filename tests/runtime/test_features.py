@@ -2,8 +2,6 @@
 
 import http.client
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +10,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.harness.directory import Directory
+from tests.e2e.harness.echo_server import echo_pods
 from tests.e2e.harness.waiting import eventually
 
 pytestmark = [
@@ -38,12 +37,8 @@ HOSTS = {
 @pytest.fixture
 def pod() -> Iterator[int]:
     """The port of a Pod that answers plain requests and echoes WebSockets."""
-    command = [sys.executable, "-m", "tests.e2e.harness.echo_server", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-        process.terminate()
-        assert process.wait(timeout=20) == 0
+    with echo_pods(1) as (port,):
+        yield port
 
 
 @pytest.fixture

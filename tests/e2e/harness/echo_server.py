@@ -8,11 +8,26 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from aiohttp import WSMsgType, web
 
-__all__ = ["serve"]
+__all__ = ["echo_pods", "serve"]
+
+
+@contextmanager
+def echo_pods(count: int) -> Iterator[list[int]]:
+    """Ports of so many Pods, in a process of their own."""
+    command = [sys.executable, "-m", "tests.e2e.harness.echo_server", str(count)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
+        assert process.stdout is not None
+        yield [int(port) for port in process.stdout.readline().split()]
+        process.terminate()
+        assert process.wait(timeout=20) == 0
 
 
 async def _answer(request: web.Request) -> web.StreamResponse:

@@ -22,6 +22,19 @@ fn beginning(rig: &mut Rig) -> (Peer, Micros) {
     (client, late)
 }
 
+/// A client with the beginning of a head, behind as many new requests as a turn begins; and when that is too late.
+fn behind_a_full_line() -> (Rig, Vec<Peer>, Peer, Micros) {
+    let mut rig = Rig::new(0);
+    rig.events = mio::Events::with_capacity(1_024);
+    let mut others: Vec<Peer> = (0..FRESH_PER_TURN).map(|_| rig.idle_client()).collect();
+    let (client, late) = beginning(&mut rig);
+    for other in &mut others {
+        other.send(&[BEGINNING, REST].concat());
+        rig.arrived(other);
+    }
+    (rig, others, client, late)
+}
+
 /// A client in this phase, which a turn has left in peace.
 fn resting(rig: &Rig, phase: Phase) -> Option<Key> {
     rig.worker.conns.iter().find_map(|(key, conn)| match conn {
@@ -49,14 +62,7 @@ fn the_next_request_is_not_refused_for_the_deadline_of_the_one_before() {
 
 #[test]
 fn the_rest_of_a_head_that_stands_in_line_has_come_in_time() {
-    let mut rig = Rig::new(0);
-    rig.events = mio::Events::with_capacity(1_024);
-    let mut others: Vec<Peer> = (0..FRESH_PER_TURN).map(|_| rig.idle_client()).collect();
-    let (mut client, late) = beginning(&mut rig);
-    for other in &mut others {
-        other.send(&[BEGINNING, REST].concat());
-        rig.arrived(other);
-    }
+    let (mut rig, _others, mut client, late) = behind_a_full_line();
     client.send(REST);
     rig.arrived(&client);
     rig.turn_at(late);
@@ -67,14 +73,7 @@ fn the_rest_of_a_head_that_stands_in_line_has_come_in_time() {
 
 #[test]
 fn a_head_that_is_not_whole_in_time_is_refused_however_it_drips() {
-    let mut rig = Rig::new(0);
-    rig.events = mio::Events::with_capacity(1_024);
-    let mut others: Vec<Peer> = (0..FRESH_PER_TURN).map(|_| rig.idle_client()).collect();
-    let (mut client, late) = beginning(&mut rig);
-    for other in &mut others {
-        other.send(&[BEGINNING, REST].concat());
-        rig.arrived(other);
-    }
+    let (mut rig, _others, mut client, late) = behind_a_full_line();
     client.send(b"s");
     rig.arrived(&client);
     rig.turn_at(late);
