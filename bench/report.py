@@ -237,9 +237,9 @@ def _control(results: Results) -> Iterator[str]:
 def short(results: Results) -> str:
     """The README's table."""
     found = (_of_target(each) for each in targets(results, Fairlead.name))
-    peers = ", ".join(name for name in results.versions if name != Fairlead.name)
+    peers = " and ".join(name for name in results.versions if name != Fairlead.name)
     about = (
-        f"Data plane, beside {peers} with one worker each, and controller: {results.machine}, {results.date}. Ratios of "
+        f"Data plane beside {peers}, one worker each; and the controller: {results.machine}, {results.date}. Ratios of "
         "CPU per request to the peer that is the hardest to beat, median (quartiles); below 1 Fairlead takes less."
     )
     return "\n\n".join(
