@@ -26,7 +26,7 @@ from bench.run import PEERS, Plan, Programs, run
 _INSIDE = "FAIRLEAD_BENCH_PROGRAMS"
 EXIT_NOT_RUN = 77
 ALWAYS = ("nginx", "haproxy")
-QUICK = Plan(rounds=3, seconds=60)
+QUICK = Plan(rounds=3, seconds=60, sets=1)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -50,6 +51,9 @@ class Change(msgspec.Struct, frozen=True):
     """Of all of the proxy's threads, above what they take without a change."""
     adopted_ms: Spread
     """Until all workers had adopted it and the controller knew."""
+    come_or_go_cpu_us: Spread
+    """Of an endpoint that comes or goes, likewise."""
+    come_or_go_adopted_ms: Spread
     proxied: Beside
     direct: Beside
     """Requests that go past the proxy while it is changed: what changes do to the load generator and the backend."""
@@ -57,7 +61,9 @@ class Change(msgspec.Struct, frozen=True):
 
 def measure(proxy: Fairlead, load: Load, rng: random.Random) -> Change:
     """First changes alone, then changes under load beside load alone, in turns of random order."""
-    cpu_us, adopted = alone(proxy)
+    time.sleep(_QUIET_S)
+    come_or_go_cpu_us, come_or_go_adopted = alone(proxy, proxy.controller.come_or_go)
+    cpu_us, adopted = alone(proxy, proxy.controller.change_one)
     found: dict[tuple[bool, bool], list[Report]] = {}
     direct = Direct(proxy.program, proxy.folder, 0, proxy.servers)
     turns = [(proxied, changing) for proxied in (True, False) for changing in (True, False)]
@@ -74,23 +80,27 @@ def measure(proxy: Fairlead, load: Load, rng: random.Random) -> Change:
         endpoints=len(proxy.servers),
         cpu_us=cpu_us,
         adopted_ms=adopted,
+        come_or_go_cpu_us=come_or_go_cpu_us,
+        come_or_go_adopted_ms=come_or_go_adopted,
         proxied=beside(proxied=True),
         direct=beside(proxied=False),
     )
 
 
-def alone(proxy: Fairlead, changes: int = CHANGES) -> tuple[Spread, Spread]:
-    """Microseconds of CPU above those of the same time without a change, and milliseconds until adoption."""
-    time.sleep(_QUIET_S)
+def alone(proxy: Fairlead, change: Callable[[], float], changes: int = CHANGES) -> tuple[Spread, Spread]:
+    """Microseconds of CPU above those of the same time without a change, and milliseconds until adoption.
+
+    `changes` is even, so that all is as before in the end.
+    """
     used: dict[bool, list[float]] = {True: [], False: []}
     adopted = []
     for _ in range(changes):
-        for change in (True, False):
+        for changed in (True, False):
             before = run_time_s([proxy.pid])
-            if change:
-                adopted.append(proxy.controller.change_one() * 1e3)
+            if changed:
+                adopted.append(change() * 1e3)
             time.sleep(_SETTLED_S)
-            used[change].append((run_time_s([proxy.pid]) - before) * 1e6)
+            used[changed].append((run_time_s([proxy.pid]) - before) * 1e6)
     idle = statistics.median(used[False])
     return spread([max(0.0, each - idle) for each in used[True]]), spread(adopted)
 

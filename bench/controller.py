@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple, Self
 
 import msgspec
 
@@ -25,20 +26,21 @@ def endpoint(index: int, address: str, port: int) -> s.Endpoint:
     return s.Endpoint(id=f"uid-{index:05}|{address}|{port}|TCP", address=address, port=port)
 
 
-class _Version(NamedTuple):
-    """What a delta needs to know of all endpoints."""
+def _delta(before: s.Endpoints, after: s.Endpoints) -> s.EndpointsDelta:
+    old = {each.id: each for each in before.endpoints}
+    new = {each.id: each for each in after.endpoints}
+    return s.EndpointsDelta(
+        name=_BACKEND,
+        base=s.endpoints_hash(before),
+        hash=s.endpoints_hash(after),
+        upserts=tuple(each for id_, each in new.items() if old.get(id_) != each),
+        removals=tuple(id_ for id_ in old if id_ not in new),
+    )
 
-    first: s.Endpoint
-    hash: str
 
-    @classmethod
-    def of(cls, endpoints: s.Endpoints) -> Self:
-        return cls(endpoints.endpoints[0], s.endpoints_hash(endpoints))
-
-
-def _turned_over(endpoints: s.Endpoints) -> s.Endpoints:
-    first, *rest = endpoints.endpoints
-    return s.Endpoints(endpoints=(msgspec.structs.replace(first, ready=not first.ready), *rest))
+def _there_and_back(before: s.Endpoints, after: s.Endpoints) -> Iterator[s.EndpointsDelta]:
+    """In turns, for ever. All hashes are taken now: that is milliseconds of work in which a shared core stands still."""
+    return cycle((_delta(before, after), _delta(after, before)))
 
 
 class Controller:
@@ -53,8 +55,8 @@ class Controller:
         self._proxy: socket.socket | None = None
         self._generation = 0
         self._epoch = time.time_ns() // 1_000_000
-        self._versions: tuple[_Version, ...] = ()
-        """Of the endpoints: as the proxy has them, and with the first one's readiness turned over."""
+        self._readiness: Iterator[s.EndpointsDelta] = iter(())
+        self._presence: Iterator[s.EndpointsDelta] = iter(())
 
     def close(self) -> None:
         """Ends the stream; the proxy goes on with what it has."""
@@ -72,7 +74,10 @@ class Controller:
         self._proxy, _ = self._listener.accept()
         self._proxy.settimeout(_PATIENCE_S)
         all_ready = s.Endpoints(endpoints=tuple(sorted(endpoints, key=lambda each: each.id)))
-        self._versions = (_Version.of(all_ready), _Version.of(_turned_over(all_ready)))
+        first, *rest = all_ready.endpoints
+        unready = s.Endpoints(endpoints=(msgspec.structs.replace(first, ready=False), *rest))
+        self._readiness = _there_and_back(all_ready, unready)
+        self._presence = _there_and_back(all_ready, s.Endpoints(endpoints=tuple(rest)))
         rule = s.Rule(matches=(s.RouteMatch(),), targets=(s.Target(weight=1, backend=_BACKEND),))
         resources: list[tuple[s.Kind, str, s.Resource]] = [
             (s.Kind.BIND, f"127.0.0.1:{port}", s.Bind(address="127.0.0.1", port=port)),
@@ -113,15 +118,12 @@ class Controller:
         self._send(upserts=tuple(_upsert(*each) for each in resources))
 
     def change_one(self) -> float:
-        """Turns one endpoint's readiness over; gives the seconds until all workers had adopted it.
+        """Turns one endpoint's readiness over; gives the seconds until all workers had adopted it."""
+        return self._send(endpoints=(next(self._readiness),))
 
-        The hashes of all endpoints were taken before: that is milliseconds of work for a controller, in which whatever
-        shares its core would stand still.
-        """
-        before, after = self._versions
-        self._versions = (after, before)
-        delta = s.EndpointsDelta(name=_BACKEND, base=before.hash, hash=after.hash, upserts=(after.first,))
-        return self._send(endpoints=(delta,))
+    def come_or_go(self) -> float:
+        """The same for one endpoint that goes, or comes again; only where all are ready."""
+        return self._send(endpoints=(next(self._presence),))
 
     def _send(
         self, upserts: tuple[s.Upsert, ...] = (), endpoints: tuple[s.EndpointsDelta, ...] = ()

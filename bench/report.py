@@ -84,7 +84,10 @@ def _circumstances(results: Results) -> Iterator[str]:
 
 
 def _of_target(target: Target) -> list[str]:
-    return [target.what, target.found, target.limit, "reached" if target.reached else "**not reached**"]
+    verdict = "reached" if target.reached else "**not reached**"
+    if target.within_spread:
+        verdict += ", within the spread"
+    return [target.what, target.found, target.limit, verdict]
 
 
 def _of_row(case: Case, row: Row) -> list[str]:
@@ -149,8 +152,10 @@ def _change(results: Results) -> Iterator[str]:
     change = results.change
     yield f"## One endpoint's change at {change.endpoints:,} endpoints"
     yield (
-        f"{tell(change.cpu_us, 0)} µs of CPU in the proxy; {tell(change.adopted_ms, 1)} ms until all workers had adopted "
-        "it and the controller knew. Requests at 5,000/s with a change every 25 ms beside requests without any, in µs; "
+        f"One that is ready or not: {tell(change.cpu_us, 0)} µs of CPU in the proxy; {tell(change.adopted_ms, 1)} ms until "
+        "all workers had adopted it and the controller knew. "
+        f"One that comes or goes: {tell(change.come_or_go_cpu_us, 0)} µs; {tell(change.come_or_go_adopted_ms, 1)} ms.\n\n"
+        "Requests at 5,000/s with a change every 25 ms beside requests without any, in µs; "
         "the row without a proxy is what the changes' sender does to the load generator and the backend, whose core it "
         "shares:"
     )

@@ -62,6 +62,8 @@ class Target(msgspec.Struct, frozen=True):
     found: str
     limit: str
     reached: bool
+    within_spread: bool = False
+    """The quartiles are on both sides of the limit: another run may judge otherwise."""
 
 
 def targets(results: Results, first: str) -> Iterator[Target]:
@@ -97,7 +99,8 @@ def _of_case(measured: Measured) -> Iterator[Target]:
         if found is not None and limit is not None:
             peer, ratio = found
             what = f"{case.name}: {name}, ratio to {peer}"
-            yield Target(what, tell(ratio, 3), f"{limit:.2f}", ratio.median <= limit)
+            reached = ratio.median <= limit
+            yield Target(what, tell(ratio, 3), f"{limit:.2f}", reached, ratio.low <= limit < ratio.high)
 
 
 def _of_costs(costs: Costs) -> Iterator[Target]:

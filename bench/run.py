@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import msgspec
 from bench import callgrind, change, control, cost, pick, workers
 from bench.build import installed, version
 from bench.cases import CASES, MANY_ENDPOINTS, PORTS, Case, servers
-from bench.figures import Row, rows
+from bench.figures import Row, Slice, rows
 from bench.generator import Load
 from bench.measure import LOAD_CORE, PROXY_CORE, Bench
 from bench.proxies import Direct, Envoy, Fairlead, FourWorkers, HAProxy, Nginx, Proxy
@@ -52,6 +52,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Of each case, at most."""
     seconds: float
     """For the rounds of all cases together."""
+    sets: int = 5
+    """So often are all proxies started anew, and the rounds shared out: how a process lies in memory is chance."""
     only: str = ""
     """Part of the names of cases; where it is given nothing but cases is measured."""
 
@@ -74,16 +76,20 @@ def run(programs: Programs, folder: Path, plan: Plan) -> Results:
     )
     with load.backend("0.0.0.0", PORTS) as backend:
         bench = Bench(load, backend, random.Random(1))
+        rounds: dict[Case, list[Mapping[str, Slice]]] = {case: [] for case in cases}
         for endpoints in sorted({case.endpoints for case in cases}):
-            with _step(results, f"{endpoints:,} endpoints"), proxies(programs, folder, endpoints) as all_up:
-                for case in (case for case in cases if case.endpoints == endpoints):
-                    with _step(results, case.name):
-                        results.cases.append(_measured(bench, case, all_up, plan, len(cases)))
-                if endpoints == MANY_ENDPOINTS:
-                    fairlead = all_up[0]
-                    assert isinstance(fairlead, Fairlead)
-                    with _step(results, "one endpoint's change"):
-                        results.change = change.measure(fairlead, load, bench.rng)
+            for number in range(plan.sets):
+                what = f"{endpoints:,} endpoints, set {number + 1} of {plan.sets}"
+                with _step(results, what), proxies(programs, folder, endpoints) as all_up:
+                    for case in (case for case in cases if case.endpoints == endpoints):
+                        with _step(results, case.name):
+                            rounds[case] += _rounds(bench, case, all_up, plan, len(cases))
+                    if endpoints == MANY_ENDPOINTS and number + 1 == plan.sets:
+                        fairlead = all_up[0]
+                        assert isinstance(fairlead, Fairlead)
+                        with _step(results, "one endpoint's change"):
+                            results.change = change.measure(fairlead, load, bench.rng)
+        results.cases = [_measured(case, found) for case, found in rounds.items() if found]
         if not plan.only:
             with _step(results, "memory and system calls"):
                 results.costs = _costs(programs, folder, load, backend)
@@ -99,10 +105,17 @@ def run(programs: Programs, folder: Path, plan: Plan) -> Results:
     return results
 
 
-def _measured(bench: Bench, case: Case, all_up: Sequence[Proxy], plan: Plan, cases: int) -> Measured:
+def _rounds(
+    bench: Bench, case: Case, all_up: Sequence[Proxy], plan: Plan, cases: int
+) -> list[Mapping[str, Slice]]:
+    """A set's share."""
     # Without a proxy only where the load is not as fast as it can be.
     direct = [Direct(Path(), Path(), 0, all_up[0].servers)] if case.rate else []
-    rounds = bench.rounds(case, [*all_up, *direct], plan.rounds, plan.seconds / cases)
+    count = -(-plan.rounds // plan.sets)
+    return bench.rounds(case, [*all_up, *direct], count, plan.seconds / cases / plan.sets)
+
+
+def _measured(case: Case, rounds: Sequence[Mapping[str, Slice]]) -> Measured:
     found = Measured(case, rounds, rows(rounds, Fairlead.name))
     told = ", ".join(map(_short, found.rows))
     print(f"{case.name}: {len(rounds)} rounds: {told}", file=sys.stderr, flush=True)

@@ -62,6 +62,7 @@ def routes(peer: Peer, namespace: Namespace) -> list[tuple[float, int]]:
 SCENES: dict[str, Callable[[Peer, Namespace], Any]] = {
     "skew": scenes.skew,
     "lags": scenes.lags,
+    "lags at real-time priority": lambda peer, namespace: scenes.lags(peer, namespace, real_time=True),
     "routes": routes,
     "memory": memory.measure,
     "restart": lambda peer, namespace: scenes.rolling_restart(peer, namespace, "2s"),

@@ -41,6 +41,10 @@ watch the Gateway API.
   benchmark's own received it, to the last request that a terminating Pod answered and the first that a new one did,
   both by the time of sending.
   Negative: the peer knew before the benchmark did. Each Pod gets a request every 7 ms, which bounds the resolution.
+  Starting and ending Pods take all of a small machine: in brackets stands the longest that a process which only
+  sleeps, for 1 ms at a time, was kept from a core in the same seconds. Every thread on the way of an event waits as
+  long in the worst case. The second line is measured with all threads of the peer at real-time priority, which get a
+  core when they want one: the rest is the peer's own time.
 * **New routes**: 200 HTTPRoutes, one per 50 ms; each host is asked every 5 ms from the moment at which the API
   server accepted the route; milliseconds to the first 200.
 * **Memory**: proportional set size (PSS: a shared page counts once) of all of a peer's processes, before and with
@@ -61,7 +65,7 @@ def short(value: Any) -> str:
             unused = f", {value.never_used} never used" if value.never_used else ""
             return (
                 f"{median_and_worst(value.last_to_terminating)}; "
-                f"{median_and_worst(value.first_to_ready)}{unused}"
+                f"{median_and_worst(value.first_to_ready)}{unused} ({value.kept_from_core_ms:.0f})"
             )
         case dict():
             return ", ".join(f"{key}: {hot:.2f} ({idle})" for key, (hot, idle) in value.items())
@@ -85,7 +89,8 @@ ROWS = {
     "restart at once": "rolling restart, Pods exit at once: failed",
     "outage, sandboxes lost": "API server away 20 s, 2 Pods lose their sandbox: failed",
     "outage, packets dropped": "API server away 20 s, packets of 2 Pods dropped: failed",
-    "lags": "ms, median / worst: last request to a terminating Pod; first request to a new Pod",
+    "lags": "ms, median / worst: last request to a terminating Pod; first request to a new Pod (a sleeper's longest wait for a core)",
+    "lags at real-time priority": "the same with the peer at real-time priority",
     "routes": "200 new routes, ms until 200: mean / worst, answers other than 404 before",
     "memory": "MiB of all processes: before / with 1,000 routes and Services of 10 endpoints",
 }

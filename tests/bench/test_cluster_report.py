@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.cluster import report
+from bench.cluster.pauses import Sleeper
 from bench.cluster.report import NotMeasured
 from bench.cluster.scenes import Failures, Lags
 
@@ -17,7 +18,7 @@ FIGURES: report.Figures = {
     "restart": {"nginx": Failures(1, 300, 20.4), "Traefik": Failures(2, 300, 5_000.0)},
     "lags": {
         "Traefik": NotMeasured("the time of the run was over"),
-        "Fairlead": Lags([-2.0, 4.0], [30.0], 1),
+        "Fairlead": Lags([-2.0, 4.0], [30.0], 1, 47.6),
     },
     "routes": {"Traefik": [(1_000.0, 0), (2_000.0, 3)], "Fairlead": [(10.0, 0), (20.0, 0)]},
     "memory": {"Fairlead": (50.2, 99.9)},
@@ -37,7 +38,7 @@ def test_every_figure_has_its_cell() -> None:
         "2 of 300 (slowest 5000 ms)",
         "",
     ]
-    assert cells(text, "ms, median") == ["", "not measured", "1 / 4; 30 / 30, 1 never used"]
+    assert cells(text, "ms, median") == ["", "not measured", "1 / 4; 30 / 30, 1 never used (48)"]
     assert cells(text, "200 new routes")[1:] == ["1500 / 2000, 3", "15 / 20, 0"]
     assert cells(text, "MiB") == ["", "", "50 / 100"]
     assert "0.1 0.2 0.3" in text
@@ -61,3 +62,9 @@ def test_a_run_replaces_all_that_was_written_before(tmp_path: Path, monkeypatch:
         assert "several runs" not in path.read_text()
     assert readme.read_text().startswith("before\n")
     assert readme.read_text().endswith("\nafter\n")
+
+
+def test_how_long_a_sleeper_was_kept_from_a_core_is_known_after_its_end() -> None:
+    with Sleeper() as sleeper:
+        assert sleeper.longest_ms == 0
+    assert sleeper.longest_ms > 0

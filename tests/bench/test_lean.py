@@ -4,7 +4,7 @@ Memory allocations are held in `crates/proxy/tests/lean`. The figures come from 
 real proxy with one worker; their difference is what requests alone cost.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -47,16 +47,23 @@ def test_a_request_takes_two_reads_and_two_writes(load: Load, proxy_behind: Star
     debian_program("strace")
     counts = []
     # How requests and answers fall into turns is chance, and a connection that is taken in the turn in which it was
-    # given back costs a look: the best of three.
+    # given back costs a look: of three runs one may have had more of them.
     for _ in range(3):
         with proxy_behind([]) as proxy:
             calls = cost.system_calls(proxy, load)
         if calls is None:
             pytest.skip("strace may not trace here: it needs root or kernel.yama.ptrace_scope=0")
         counts.append(calls)
-        if sum(calls.values()) <= SYSTEM_CALLS_MAX:
+        if sum(map(lean, counts)) == 2:
             return
-    pytest.fail(f"more than {SYSTEM_CALLS_MAX} each time: {counts}")
+    pytest.fail(f"more than two reads and two writes, or {SYSTEM_CALLS_MAX} calls, in most runs: {counts}")
+
+
+def lean(calls: Mapping[str, float]) -> bool:
+    """Whether these are two reads, two writes and little else per request."""
+    reads = sum(count for name, count in calls.items() if name.startswith(("read", "recv")))
+    writes = sum(count for name, count in calls.items() if name.startswith(("write", "send")))
+    return max(reads, writes) <= 2.1 and sum(calls.values()) <= SYSTEM_CALLS_MAX
 
 
 def test_a_request_takes_few_instructions(load: Load, proxy_behind: Started, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench.cases import CASES
 from bench.change import Beside, Change, Latency
@@ -64,6 +65,8 @@ def results(**changed: object) -> Results:
             4_000,
             Spread(350, 340, 360),
             Spread(1, 1, 2),
+            Spread(450, 440, 460),
+            Spread(3, 2, 4),
             proxied=Beside(Latency(300, 2_000, 20), Latency(310, 2_100, 21)),
             direct=Beside(Latency(200, 1_000, 22), Latency(205, 1_100, 23)),
         ),
@@ -100,6 +103,24 @@ def test_each_target_is_judged_by_its_own_figure() -> None:
     assert of("10,000 endpoints, two choices", found).reached
     assert of("10,000 endpoints, turns", found).reached
     assert not of("prefix error", found).reached
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [
+        (Spread(0.70, 0.69, 0.71), "reached"),
+        (Spread(0.77, 0.76, 0.79), "reached, within the spread"),
+        (Spread(0.79, 0.77, 0.80), "**not reached**, within the spread"),
+        (Spread(0.80, 0.79, 0.81), "**not reached**"),
+    ],
+)
+def test_a_verdict_that_another_run_may_turn_says_so(ratio: Spread, verdict: str) -> None:
+    found = results()
+    measured = found.cases[0]
+    assert measured.case.target == 0.78
+    rows = [replace(row, ratio=ratio if row.ratio else None) for row in measured.rows]
+    text = markdown(results(cases=[replace(measured, rows=rows)]))
+    assert f"({ratio.low:.3f} to {ratio.high:.3f}) | 0.78 | {verdict} |" in text
 
 
 @pytest.mark.parametrize(
@@ -147,6 +168,8 @@ def test_a_page_holds_every_case_and_what_is_missing() -> None:
     assert text.count("**not reached**") == sum(not each.reached for each in targets(results(), "Fairlead"))
     assert "| nginx | 528 | not measured | not measured |" in text
     assert "most even" in text
+    assert "ready or not: 350 (340 to 360) µs of CPU" in text
+    assert "comes or goes: 450 (440 to 460) µs; 3.0 (2.0 to 4.0) ms" in text
     assert "| Fairlead | 300 | 310 | 2,000 | 2,100 | 20 | 21 |" in text
     assert "| no proxy | 200 | 205 | 1,000 | 1,100 | 22 | 23 |" in text
 
