@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from fairlead import api, stream
 from fairlead.admin._looking import PERIOD_MS
@@ -53,6 +54,24 @@ async def problem(client: aiohttp.ClientSession, path: str) -> tuple[int, api.Pr
 
 async def test_only_the_owner_may_ask(client: aiohttp.ClientSession, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o600
+
+
+async def test_where_there_can_be_no_socket_yet_it_is_made_later(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead.admin._app.RETRY_S", 0.001)
+    path = tmp_path / "later" / "admin.sock"
+    with capture_logs() as logs:
+        task = asyncio.create_task(rig.server().run(path))
+        async with asyncio.timeout(5):
+            while not logs:
+                await asyncio.sleep(0.001)
+            path.parent.mkdir()
+            while not path.is_socket():
+                await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [line["event"] for line in logs] == ["the admin API is not served"]
 
 
 async def test_gateways_are_kubernetes_objects_with_their_status(client: aiohttp.ClientSession) -> None:

@@ -175,7 +175,14 @@ async def test_errors_leave_with_their_kind(status: int, body: bytes, error: typ
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", (7, 7)), ("0", (0, 0)), ("Fri, 31 Dec 2100 23:59:59 GMT", (1e9, 1e10)), ("soon", None), (None, 3)],
+    [
+        ("7", (7, 7)),
+        ("0", (0, 0)),
+        ("Fri, 31 Dec 2100 23:59:59 GMT", (1e9, 1e10)),
+        (f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", None),
+        ("soon", None),
+        (None, 3),
+    ],
 )
 async def test_retry_after_in_either_form(header: str | None, seconds: tuple[float, float] | None) -> None:
     async with running() as api, Client(credentials(api.url)) as client:

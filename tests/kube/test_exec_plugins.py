@@ -188,6 +188,14 @@ async def test_any_other_output_is_an_error_that_does_not_show_it(
     assert "s3cret" not in str(caught.value)
 
 
+async def test_a_token_of_several_lines_goes_into_no_header(setup: Setup) -> None:
+    (setup.folder / "answer").write_text(answer({"token": "s3cret\r\nImpersonate-User: admin"}))
+    setup.plugin('cat "$(dirname "$0")/answer"')
+    with pytest.raises(CredentialsError, match="characters that no token has") as caught:
+        await setup.user().identity()
+    assert "s3cret" not in str(caught.value)
+
+
 async def test_a_failing_plugin_is_an_error_with_its_complaint(setup: Setup) -> None:
     setup.plugin("echo please log in >&2; exit 3")
     with pytest.raises(CredentialsError, match="exit code 3: please log in"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from fairlead.base import SystemClock
 from fairlead.kube import ReflectorStats
@@ -36,7 +37,7 @@ from fairlead.resources import (
     ServiceSpec,
     kind_of,
 )
-from fairlead.runtime._addresses import load
+from fairlead.runtime._addresses import load, save
 from fairlead.runtime._controller import Controller
 from fairlead.runtime._sources import Attached
 from fairlead.runtime.instance import Settings, instance_paths
@@ -266,6 +267,33 @@ async def test_addresses_are_recorded_for_the_next_start(rig: Rig) -> None:
     await rig.until(lambda: load(rig.paths.addresses) != {})
     bind = next(key.name for key in rig.proxy.bodies if key.kind is ResourceKind.BIND)
     assert load(rig.paths.addresses) == {Ref("default", "edge"): bind.partition(":")[0]}
+
+
+async def test_a_full_disk_ends_nothing_and_the_addresses_are_recorded_once_it_has_room(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = 0
+
+    def counted(path: Path, addresses: dict[Ref, str]) -> None:
+        nonlocal tried
+        tried += 1
+        save(path, addresses)
+
+    monkeypatch.setattr("fairlead.runtime._controller._STATUS_S", 0.01)
+    monkeypatch.setattr("fairlead.runtime._addresses.save", counted)
+    temporary = rig.paths.addresses.with_suffix(".tmp")
+    temporary.symlink_to("/dev/full")
+    with capture_logs() as logs:
+        rig.script.put(*OBJECTS)
+        rig.script.sync()
+        await rig.until(lambda: tried >= 3)
+        rig.script.put(web_slice("10.0.0.3"))
+        await rig.until(lambda: rig.addresses() == ["10.0.0.3"])
+        temporary.unlink()
+        await rig.until(lambda: load(rig.paths.addresses) != {})
+        await rig.until(lambda: any(line["event"] == "record written" for line in logs))
+    (line,) = [line for line in logs if line["event"] == "record not written"]
+    assert "No space left on device" in line["error"]
 
 
 async def test_what_follows_the_api_server_is_counted_on_the_proxys_page_before_anything_could_be_read(

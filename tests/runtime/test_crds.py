@@ -49,6 +49,17 @@ async def test_what_cannot_be_read_is_said(code: int, reason: str) -> None:
     assert ("allow get of customresourcedefinitions" in known.problem) == (code == 403)
 
 
+@pytest.mark.parametrize("body", [b"<html>", b'{"metadata":{"annotations":"\xff"}}', b"[" * 100_000])
+async def test_an_answer_that_is_no_object_is_said(body: bytes) -> None:
+    async def serve(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body)
+
+    async with running() as api:
+        api.other = serve
+        known = await read(api)
+    assert known.problem.startswith("the versions of the CRDs cannot be read")
+
+
 @pytest.mark.parametrize("name", CRDS)
 def test_those_of_a_directory_are_the_ones_that_we_bring_along(name: str) -> None:
     plural, _, group = name.partition(".")

@@ -129,6 +129,14 @@ def test_a_hangup_is_no_reason_to_stop(rig: Rig) -> None:
     assert "proxy SIGTERM" not in rig.log()
 
 
+def test_a_log_that_nobody_reads_any_more_is_no_reason_to_stop(rig: Rig) -> None:
+    assert rig.process.stderr is not None
+    rig.process.stderr.close()
+    os.kill(rig.pid("controller"), signal.SIGKILL)
+    rig.until(lambda: rig.log().count("controller start") == 2)
+    assert rig.process.poll() is None
+
+
 def test_a_killed_supervisor_takes_its_halves_along_gently(rig: Rig) -> None:
     rig.process.kill()
     rig.until(lambda: rig.log().count("proxy end") == 1 and rig.log().count("controller end") == 1)

@@ -59,6 +59,17 @@ async def test_an_object_without_status_has_an_empty_one() -> None:
     assert bytes(live.status) == b"{}"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"<html>welcome", b"", b"[]", b'{"metadata":7}', b'{"metadata":{"uid":"\xff"}}', b"[" * 100_000],
+    ids=["a page", "nothing", "a list", "no metadata", "no text", "deep"],
+)
+async def test_an_answer_that_is_no_object_is_an_error_of_the_api_server(answer: bytes) -> None:
+    with pytest.raises(kube.ProtocolError) as caught:
+        await status_api(Client(answer)).read(Kind.HTTP_ROUTE, WEB)
+    assert caught.value.code == "ObjectUnreadable"
+
+
 async def test_only_the_subresource_is_written() -> None:
     client = Client(b"{}")
     await status_api(client).patch(Kind.HTTP_ROUTE, WEB, b"1")

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
+from structlog.testing import capture_logs
 
 from fairlead.base import VirtualClock
 from fairlead.resources import HTTPRoute, HTTPRouteStatus, Kind, ObjectMeta, ParentReference, Ref, StatusEntry
@@ -211,13 +213,82 @@ async def test_without_the_lease_nothing_is_read_or_written() -> None:
     assert (api.reads, api.writes) == (0, 0)
 
 
-async def test_an_object_that_is_gone_is_no_error() -> None:
+async def test_an_object_that_is_gone_is_asked_for_until_its_source_says_so_too() -> None:
     api = Api()
     api.gone = True
     async with writing(api) as rig:
         rig.state(status())
+        await rig.until(lambda: api.reads == 1)
+        rig.state(Forgotten(kind=Kind.HTTP_ROUTE, ref=ROUTE))
+        await rig.until(lambda: api.reads == 2)
         await rig.rest()
-        assert (api.reads, api.writes) == (1, 0), "asked for once"
+        assert (api.reads, api.writes) == (2, 0)
+
+
+async def test_an_object_that_is_not_found_for_a_moment_gets_its_status() -> None:
+    api = Api()
+    api.gone = True
+    async with writing(api) as rig:
+        rig.state(status())
+        await rig.until(lambda: api.reads == 1)
+        api.gone = False
+        rig.clock.advance(60)
+        rig.writer.wake()
+        await rig.until(lambda: bool(api.mine()))
+
+
+ODD = Ref("default", "odd")
+
+
+class OddApi(Api):
+    """Has another route, and says something strange of that one."""
+
+    def __init__(self, odd: bytes | Exception) -> None:
+        super().__init__()
+        self.odd = odd
+        self.odd_writes = 0
+
+    async def read(self, kind: Kind, ref: Ref) -> Live:
+        if ref != ODD:
+            return await super().read(kind, ref)
+        if isinstance(self.odd, Exception):
+            raise self.odd
+        return Live("u", "1", msgspec.Raw(self.odd))
+
+    async def patch(self, kind: Kind, ref: Ref, body: bytes) -> None:
+        if ref != ODD:
+            await super().patch(kind, ref, body)
+        else:
+            self.odd_writes += 1
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (b"7", "StatusUnreadable"),
+        (b'{"parents":7}', "StatusUnreadable"),
+        (b'{"parents":[7]}', "StatusUnreadable"),
+        (b'{"parents":[{"controllerName":"%s","conditions":7}]}' % OURS.encode(), "StatusUnreadable"),
+        (b'{"parents":"\xff"}', "StatusUnreadable"),
+        (b"[" * 100_000, "StatusUnreadable"),
+        (RuntimeError("a defect"), None),
+    ],
+    ids=["a number", "no list", "no entries", "an entry", "no text", "deep", "defect"],
+)
+async def test_what_fails_at_one_object_is_tried_again_and_holds_up_no_other(
+    odd: bytes | Exception, said: str | None
+) -> None:
+    api = OddApi(odd)
+    with capture_logs() as logs:
+        async with writing(api) as rig:
+            rig.state(msgspec.structs.replace(status(), ref=ODD), status())
+            await rig.until(lambda: bool(api.mine()) and bool(logs))
+            api.odd = b"{}"
+            rig.clock.advance(60)
+            rig.writer.wake()
+            await rig.until(lambda: api.odd_writes == 1)
+    (line,) = logs
+    assert (line["ref"], line.get("code")) == (str(ODD), said)
 
 
 class GatewayApi(Api):
@@ -263,3 +334,17 @@ async def test_what_changes_during_a_write_of_a_gateway_waits_for_the_interval_t
         rig.clock.advance(1.0)
         rig.writer.wake()
         await rig.until(lambda: api.writes == 2)
+
+
+async def test_nothing_is_kept_of_a_gateway_that_is_gone() -> None:
+    api = GatewayApi()
+    api.release.set()
+    async with writing(api) as rig:
+        rig.state(gateway_status(1))
+        await rig.until(lambda: api.writes == 1)
+        assert len(rig.writer._written_at) == 1
+        rig.state(Forgotten(kind=Kind.GATEWAY, ref=Ref("default", "web")))
+        rig.clock.advance(1.0)
+        rig.writer.wake()
+        await rig.until(lambda: not rig.keeper._book.knows(Kind.GATEWAY, Ref("default", "web")))
+        assert rig.writer._written_at == {}

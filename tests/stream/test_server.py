@@ -125,13 +125,14 @@ async def test_nothing_arrives_before_opening(rig: Rig) -> None:
         await rig.until(lambda: any(isinstance(event, Adopted) for event in rig.events))
 
 
-async def test_broken_bytes_end_that_connection_only(rig: Rig) -> None:
+@pytest.mark.parametrize("payload", [b"\xc1\xc1\xc1", b"\x81\xa1\xff\xc0", b"\x81\xa1x" + b"\x91" * 100_000])
+async def test_broken_bytes_end_that_connection_only(rig: Rig, payload: bytes) -> None:
     proxy = ModelProxy()
     rig.server.publish(upserts(A))
     rig.server.open()
     async with following(rig, proxy):
         reader, writer = await asyncio.open_unix_connection(rig.path)
-        writer.write(struct.pack(">I", 3) + b"\xc1\xc1\xc1")
+        writer.write(struct.pack(">I", len(payload)) + payload)
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()

@@ -6,10 +6,14 @@
     GET /api/v1/instance, /api/v1/version
 
 A watch answers JSON lines: all items as ADDED, a BOOKMARK, then what changes. Errors carry `api.Problem`.
+
+Law: where there can be no socket (a full disk), the rest of the controller goes on without it.
 """
 
 import asyncio
+import contextlib
 import platform
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -35,6 +39,9 @@ RELOOK_S = 1.0
 
 BOOKMARK_S = 10.0
 """How often a silent watch says that it is alive; a client that is gone is noticed by it."""
+
+RETRY_S = 5.0
+"""How soon a socket that could not be made is tried again."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -63,11 +70,23 @@ class AdminServer:
         runner = web.AppRunner(self.app(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.SockSite(runner, bind_private(path)).start()
+            await web.SockSite(runner, await self._listening(path)).start()
             await asyncio.get_running_loop().create_future()
         finally:
             await runner.cleanup()
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def _listening(self, path: Path) -> socket.socket:
+        said = ""
+        while True:
+            try:
+                return bind_private(path)
+            except OSError as error:
+                if str(error) != said:
+                    said = str(error)
+                    self._log.warning("the admin API is not served", path=str(path), error=said)
+            await asyncio.sleep(RETRY_S)
 
     def app(self) -> web.Application:
         """The application without its socket."""

@@ -316,5 +316,5 @@ def _retry_after(header: str | None, wall: float) -> float | None:
         return float(text[:9])
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - wall)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -92,7 +92,7 @@ class User:
         if self._plugin is not None:
             gave = self._plugin_gave = await self._plugin.get()
             if authorization is None and gave.token:
-                authorization = f"Bearer {gave.token}"
+                authorization = _bearer(gave.token)
             certificate = certificate or gave.certificate
         headers = self._extra_headers
         if authorization is not None:
@@ -110,10 +110,14 @@ class User:
 
     def _own_authorization(self) -> str | None:
         if self._token is not None:
-            token = self._token.read().decode("latin-1").strip()
-            if not token.isprintable() or " " in token:
-                raise CredentialsError("the bearer token holds characters that no token has")
-            return f"Bearer {token}"
+            return _bearer(self._token.read().decode("latin-1"))
         if self._password is not None:
             return "Basic " + base64.b64encode(":".join(self._password).encode()).decode()
         return None
+
+
+def _bearer(token: str) -> str:
+    token = token.strip()
+    if not token.isprintable() or " " in token:
+        raise CredentialsError("the bearer token holds characters that no token has")
+    return f"Bearer {token}"

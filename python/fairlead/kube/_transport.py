@@ -86,7 +86,8 @@ class Transport:
         Raises:
             KubeError: no answer (`Unreachable`, `TLSFailed`, `Disconnected`).
         """
-        pool = await self._pool_for(material)
+        with mapped_errors():
+            pool = await self._pool_for(material)
         pool.active += 1
         try:
             with mapped_errors():

@@ -1,5 +1,10 @@
-"""The record of the Gateways' addresses where no API keeps it: a file of the instance."""
+"""The record of the Gateways' addresses where no API keeps it: a file of the instance.
 
+Law: a record that cannot be written (a full disk, a read-only one) ends nothing. It is said when the reason changes
+and tried again for as long as the record is behind; only the next start of the controller would miss it.
+"""
+
+import asyncio
 import os
 from pathlib import Path
 
@@ -36,3 +41,30 @@ def save(path: Path, addresses: dict[Ref, str]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+class AddressRecord:
+    """Keeps the record as the assignments are."""
+
+    def __init__(self, path: Path, written: dict[Ref, str]) -> None:
+        """`written`: what the record says."""
+        self._path = path
+        self._written = written
+        self._problem = ""
+        self._log = get_logger("addresses")
+
+    async def keep(self, addresses: dict[Ref, str]) -> None:
+        """Writes what is not written yet; to be called again and again."""
+        if addresses == self._written:
+            return
+        try:
+            await asyncio.to_thread(save, self._path, addresses)
+        except OSError as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                self._log.warning("record not written", path=str(self._path), error=self._problem)
+            return
+        self._written = addresses
+        if self._problem:
+            self._problem = ""
+            self._log.info("record written", path=str(self._path))

@@ -73,7 +73,7 @@ class Controller:
             recorded=_addresses.load(paths.addresses) if attached.keeps_addresses else None,
             assigning=attached.writing is None,
         )
-        self._recorded = self._addresses.assignments()
+        self._record = _addresses.AddressRecord(paths.addresses, self._addresses.assignments())
         self._status_news = asyncio.Event()
         self._turns = Turns()
         self._verdicts = Verdicts(validate)
@@ -232,13 +232,7 @@ class Controller:
                 self._inventory.touch()
                 await self._turns.next()
             if self._attached.keeps_addresses:
-                await self._record_addresses()
-
-    async def _record_addresses(self) -> None:
-        now = self._addresses.assignments()
-        if now != self._recorded:
-            self._recorded = now
-            await asyncio.to_thread(_addresses.save, self._paths.addresses, now)
+                await self._record.keep(self._addresses.assignments())
 
     def _position(self) -> Position:
         return Position(epoch=self._epoch, generation=self._store.generation)

@@ -69,7 +69,7 @@ class CRDVersions:
                 return GatewayAPI(
                     problem=f"the versions of the CRDs cannot be read: {error.message} ({hint})"
                 )
-            except (kube.KubeError, msgspec.MsgspecError) as error:
+            except (kube.KubeError, *kube.UNDECODABLE) as error:
                 return GatewayAPI(problem=f"the versions of the CRDs cannot be read: {error}")
             bundles[name] = (crd.metadata.annotations or {}).get(_BUNDLE, "")
         return GatewayAPI(bundles=bundles)

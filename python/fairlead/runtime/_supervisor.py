@@ -11,6 +11,7 @@ Laws:
 5. SIGHUP is the end of the terminal where there is one, and else, as for other daemons, no reason to stop.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -154,5 +155,7 @@ def _note(event: str, level: str = "info", /, **fields: object) -> None:
         line = json.dumps(
             {"component": "supervisor", **fields, "event": event, "level": level, "timestamp": stamp}
         )
-    sys.stderr.write(line.rstrip() + "\n")
-    sys.stderr.flush()
+    # A full disk, or a reader that is gone, is no reason to stop.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(line.rstrip() + "\n")
+        sys.stderr.flush()

@@ -25,7 +25,11 @@ class KubeStatusApi:
             body = await self._client.get(_path(kind, ref))
         except kube.NotFound as error:
             raise status.StatusGoneError(error.message) from error
-        live = msgspec.json.decode(body, type=_Object)
+        try:
+            live = msgspec.json.decode(body, type=_Object)
+        except kube.UNDECODABLE as error:
+            # A proxy in front that answers 200 with a page of its own, say.
+            raise kube.ProtocolError(f"the answer is no object: {error}", code="ObjectUnreadable") from error
         return status.Live(live.metadata.uid, live.metadata.resource_version, live.status)
 
     async def patch(self, kind: Kind, ref: Ref, body: bytes) -> None:

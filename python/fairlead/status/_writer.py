@@ -4,7 +4,8 @@ Laws:
 1. At most one write of an object is under way, at most `MAX_WRITES` in all; a Gateway is written at most once
    per `GATEWAY_INTERVAL_S`, so that a burst of routes does not become a burst of writes.
 2. A conflict means that somebody else wrote: the object is read again and the merge done anew, at once.
-   Any other failure is tried again later, with backoff, and holds up no other object.
+   Any other failure, a status of another shape and a defect of ours included, is tried again later, with backoff,
+   and holds up no other object. So is a 404, in silence, until the source says too that the object is gone.
 3. Nothing is read or written for an object whose statement did not change.
 """
 
@@ -17,6 +18,7 @@ import msgspec
 
 from fairlead import api
 from fairlead.base import Clock, FairleadError, Turns, get_logger
+from fairlead.kube import UNDECODABLE
 from fairlead.resources import KINDS, Kind, Ref
 from fairlead.status._book import Name
 from fairlead.status._keeper import StatusKeeper
@@ -41,6 +43,12 @@ class StatusGoneError(FairleadError):
     """The object is gone."""
 
     code = "NotFound"
+
+
+class StatusUnreadableError(FairleadError):
+    """The live status has another shape than its CRD gives it."""
+
+    code = "StatusUnreadable"
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -98,6 +106,7 @@ class StatusWriter:
         self._due: dict[Name, _Due] = {}
         self._under_way: set[Name] = set()
         self._written_at: dict[Name, float] = {}
+        """When Gateways were written last."""
         self._wake = asyncio.Event()
         self._log = get_logger("status")
         self.writes = 0
@@ -158,30 +167,45 @@ class StatusWriter:
     async def _write(self, name: Name, due: _Due) -> None:
         kind, ref = name
         try:
-            for _ in range(MAX_CONFLICTS):
-                try:
-                    await self._merge(kind, ref)
-                    break
-                except StatusConflictError:
-                    continue
-            else:
-                raise StatusConflictError(f"{kind} {ref} changes faster than its status can be merged")
+            await self._merge_anew(kind, ref)
         except StatusGoneError:
-            self._keeper.forget(kind, ref)
+            if self._keeper.uid_of(kind, ref) is None:
+                self._forget(name)
+            else:
+                self._postpone(name, due)
         except FairleadError as error:
-            delay = min(_RETRY_MAX_S, _RETRY_MIN_S * 2**due.failures) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
             self._log.warning(
                 "status not written", kind=kind, ref=str(ref), code=error.code, error=str(error)
             )
-            self._due.setdefault(name, _Due(self._clock.monotonic() + delay, due.failures + 1))
+            self._postpone(name, due)
+        except Exception:  # noqa: BLE001 - law 2: logged, and tried again
+            self._log.exception("a defect while writing a status", kind=kind, ref=str(ref))
+            self._postpone(name, due)
         finally:
             self._under_way.discard(name)
             self.wake()
 
+    def _postpone(self, name: Name, due: _Due) -> None:
+        delay = min(_RETRY_MAX_S, _RETRY_MIN_S * 2**due.failures) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        self._due.setdefault(name, _Due(self._clock.monotonic() + delay, due.failures + 1))
+
+    def _forget(self, name: Name) -> None:
+        self._written_at.pop(name, None)
+        self._keeper.forget(*name)
+
+    async def _merge_anew(self, kind: Kind, ref: Ref) -> None:
+        """Merges and writes, again and again while others write in between."""
+        for _ in range(MAX_CONFLICTS):
+            try:
+                return await self._merge(kind, ref)
+            except StatusConflictError:
+                continue
+        raise StatusConflictError(f"{kind} {ref} changes faster than its status can be merged")
+
     async def _merge(self, kind: Kind, ref: Ref) -> None:
         wire = self._keeper.status_to_write(kind, ref)
         if wire is None:
-            self._keeper.forget(kind, ref)
+            self._forget((kind, ref))
             return
         live = await self._api.read(kind, ref)
         uid = self._keeper.uid_of(kind, ref)
@@ -189,28 +213,36 @@ class StatusWriter:
             return  # a new object of the same name: its own status comes
         await self._send(kind, ref, live, wire)
         if uid is None:
-            self._keeper.forget(kind, ref)
+            self._forget((kind, ref))
 
     async def _send(self, kind: Kind, ref: Ref, live: Live, wire: api.ObjectStatus) -> None:
+        try:
+            merged = self._merged(live.status, wire)
+        except UNDECODABLE as error:
+            raise StatusUnreadableError(f"the live status cannot be read: {error}") from error
+        match merged:
+            case None:
+                pass
+            case _Lists():
+                await self._patched(kind, ref, live, merged)
+            case _:
+                await self._applied(kind, ref, merged)
+
+    def _merged(self, live: msgspec.Raw, wire: api.ObjectStatus) -> api.ObjectStatus | _Lists | None:
+        """What to write; None where the live status says it already."""
         match wire:
             case api.GatewayStatus():
-                merged = merge_gateway(msgspec.json.decode(live.status, type=api.GatewayStatus), wire)
-                if merged is not None:
-                    await self._applied(kind, ref, merged)
+                return merge_gateway(msgspec.json.decode(live, type=api.GatewayStatus), wire)
             case api.GatewayClassStatus():
-                own = merge_class(msgspec.json.decode(live.status, type=api.GatewayClassStatus), wire)
-                if own is not None:
-                    await self._applied(kind, ref, own)
+                return merge_class(msgspec.json.decode(live, type=api.GatewayClassStatus), wire)
             case api.RouteStatus():
-                lists = msgspec.json.decode(live.status, type=_Lists)
+                lists = msgspec.json.decode(live, type=_Lists)
                 parents = merge_parents(lists.parents, wire.parents, self._keeper.controller_name)
-                if parents is not None:
-                    await self._patched(kind, ref, live, _Lists(parents=parents))
+                return None if parents is None else _Lists(parents=parents)
             case api.PolicyStatus():
-                lists = msgspec.json.decode(live.status, type=_Lists)
+                lists = msgspec.json.decode(live, type=_Lists)
                 ancestors = merge_ancestors(lists.ancestors, wire.ancestors, self._keeper.controller_name)
-                if ancestors is not None:
-                    await self._patched(kind, ref, live, _Lists(ancestors=ancestors))
+                return None if ancestors is None else _Lists(ancestors=ancestors)
 
     async def _applied(self, kind: Kind, ref: Ref, status: api.ObjectStatus) -> None:
         metadata = {"name": ref.name} | ({"namespace": ref.namespace} if ref.namespace else {})
@@ -234,4 +266,5 @@ class StatusWriter:
 
     def _wrote(self, kind: Kind, ref: Ref) -> None:
         self.writes += 1
-        self._written_at[kind, ref] = self._clock.monotonic()
+        if kind is Kind.GATEWAY:
+            self._written_at[kind, ref] = self._clock.monotonic()

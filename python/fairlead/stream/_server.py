@@ -29,6 +29,9 @@ STALL_S = 30.0
 HELLO_S = 5.0
 """How long a connection may stay silent before its hello."""
 
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding can raise on bad input."""
+
 _MAX_FRAME = 64 << 20
 _BUFFER = 1 << 18
 _LENGTH = struct.Struct(">I")
@@ -118,7 +121,7 @@ class StreamServer:
                 )
                 await self._read(session, reader, wake)
                 sending.cancel()
-        except* (ProtocolError, msgspec.DecodeError, OSError, asyncio.IncompleteReadError) as group:
+        except* (ProtocolError, *_UNDECODABLE, OSError, asyncio.IncompleteReadError) as group:
             self._log.warning("proxy cut off", proxy=session.proxy or number, reason=_reason(group))
         finally:
             del self._connections[session]
