@@ -5,11 +5,13 @@ Laws:
    syntax error spoils one document, not the file.
 2. Values are those of Kubernetes' own decoder: timestamps and `12:30` are strings, a key must not occur twice.
 3. Aliases may not blow a document up beyond `MAX_NODES`.
+4. However deep a document is nested, the process lives. So libyaml, where there is one, finds the events (several
+   times as fast), but nodes are made of them in Python, where a limit holds: libyaml's binding overruns the stack.
 """
 
 import re
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import yaml
@@ -28,7 +30,25 @@ class Document(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-class _Loader(yaml.SafeLoader):
+if TYPE_CHECKING or not yaml.__with_libyaml__:
+    _SafeLoader = yaml.SafeLoader
+else:
+    from yaml.composer import Composer
+    from yaml.constructor import SafeConstructor
+    from yaml.cyaml import CParser
+    from yaml.resolver import Resolver
+
+    class _SafeLoader(Composer, CParser, SafeConstructor, Resolver):
+        """yaml.CSafeLoader, but with the Composer in front of libyaml's (law 4)."""
+
+        def __init__(self, stream: str) -> None:
+            CParser.__init__(self, stream)
+            Composer.__init__(self)
+            SafeConstructor.__init__(self)
+            Resolver.__init__(self)
+
+
+class _Loader(_SafeLoader):
     """SafeLoader without YAML 1.1's timestamps and sexagesimal numbers, and strict about keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
