@@ -5,6 +5,7 @@ from pathlib import Path
 from fairlead.base import SystemClock
 from fairlead.kube import ReflectorStats
 from fairlead.resources import Kind
+from fairlead.runtime._paths import InstancePaths
 from fairlead.runtime._sources import attach
 from fairlead.runtime._stats import frame
 from fairlead.runtime.instance import Settings
@@ -42,9 +43,10 @@ async def test_a_cluster_is_followed_with_counters_of_every_kind_and_a_directory
         "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"
         "users: [{name: u, user: {}}]\n"
     )
-    async with attach(Settings(instance="test", kubeconfig=kubeconfig), SystemClock()) as attached:
+    paths = InstancePaths(name="test", runtime_dir=tmp_path, state_dir=tmp_path)
+    async with attach(Settings(instance="test", kubeconfig=kubeconfig), paths, SystemClock()) as attached:
         assert attached.reflectors is not None
         told = frame(attached.reflectors(), now=1.0)
         assert {stats.kind for stats in told.reflectors} == {kind.value for kind in Kind}
-    async with attach(Settings(instance="test", directory=tmp_path), SystemClock()) as attached:
+    async with attach(Settings(instance="test", directory=tmp_path), paths, SystemClock()) as attached:
         assert attached.reflectors is None

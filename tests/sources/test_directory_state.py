@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from fairlead.resources import EndpointSlice, Gateway, HTTPRoute, Kind, Namespace, Ref, Service
+from fairlead.resources import EndpointSlice, Gateway, GatewayClass, HTTPRoute, Kind, Namespace, Ref, Service
 from fairlead.sources import Change, Finding, Removed, Synced, Upserted
 from fairlead.sources.directory import DirectoryState, ManifestFile
 
@@ -123,11 +123,17 @@ def test_a_refused_object_keeps_its_last_good_form_and_harms_no_other() -> None:
 
 
 def test_the_uid_is_a_function_of_kind_namespace_and_name() -> None:
-    first = objects(tell(DirectoryState(), a=SERVICE), Service)[0].metadata.uid
-    again = objects(tell(DirectoryState(), other=SERVICE.replace("port: 80", "port: 90")), Service)[0]
-    other = objects(tell(DirectoryState(), a=SERVICE.replace("name: echo", "name: else")), Service)[0]
-    assert first == again.metadata.uid
-    assert first != other.metadata.uid
+    def uid(text: str, kind: type[Service | HTTPRoute] = Service, **files: str) -> str:
+        return objects(tell(DirectoryState(), **(files or {"a": text})), kind)[0].metadata.uid
+
+    first = uid(SERVICE)
+    assert uid("", other=SERVICE.replace("port: 80", "port: 90")) == first
+    others = [
+        uid(SERVICE.replace("name: echo", "name: else")),
+        uid(SERVICE.replace("namespace: shop", "namespace: else")),
+        uid(ROUTE, HTTPRoute),
+    ]
+    assert len({first, *others}) == 4
 
 
 def test_the_generation_rises_when_the_spec_changes_and_only_then() -> None:
@@ -230,10 +236,10 @@ def test_an_unused_implied_namespace_goes() -> None:
     assert (Kind.NAMESPACE, "shop") in removed(tell(state))
 
 
-def test_the_gateway_class_exists() -> None:
-    changes = tell(DirectoryState())
-    classes = [c.object for c in changes if isinstance(c, Upserted) and c.kind is Kind.GATEWAY_CLASS]
-    assert [c.metadata.name for c in classes] == ["fairlead"]
+@pytest.mark.parametrize("controller", ["fairlead.dev/gateway-controller", "example.com/other"])
+def test_the_gateway_class_exists_and_is_the_controllers(controller: str) -> None:
+    (found,) = objects(tell(DirectoryState(controller)), GatewayClass)
+    assert (found.metadata.name, found.spec.controller_name) == ("fairlead", controller)
 
 
 def test_loopback_endpoints_are_allowed() -> None:
@@ -270,6 +276,13 @@ def test_aliases_that_would_blow_up_are_refused() -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     changes = tell(DirectoryState(), a="\n".join(lines))
     assert [code for code, _ in findings(changes)] == ["BrokenDocument"]
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+def test_what_is_nested_too_deep_is_refused_and_spoils_no_other_document(opening: str) -> None:
+    changes = tell(DirectoryState(), a=f"{SERVICE}---\n{opening * 100_000}\n---{ROUTE}")
+    assert findings(changes) == [("BrokenDocument", "a.yaml:7")]
+    assert len(objects(changes, Service)) == len(objects(changes, HTTPRoute)) == 1
 
 
 def test_a_key_that_occurs_twice_is_refused() -> None:

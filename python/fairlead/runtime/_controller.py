@@ -259,7 +259,7 @@ async def control(settings: Settings) -> None:
     lock = acquire(paths, CONTROLLER)
     try:
         clock = SystemClock()
-        async with attach(settings, clock) as attached:
+        async with attach(settings, paths, clock) as attached:
             controller = Controller(settings, paths, attached=attached, validate=core_validate(), clock=clock)
             running = asyncio.create_task(controller.run(), name="controller")
             loop = asyncio.get_running_loop()

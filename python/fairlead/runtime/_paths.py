@@ -6,6 +6,7 @@
     RUNTIME_DIR/NAME.ready.json      what the proxy listens on for health and metrics
     STATE_DIR/NAME/last-good         the proxy's last good configuration
     STATE_DIR/NAME/addresses.json    the Gateways' addresses (of a directory)
+    STATE_DIR/NAME/objects.jsonl     what was in force of a directory
 
 RUNTIME_DIR is $XDG_RUNTIME_DIR/fairlead, else /run/fairlead, else a per-user folder of the temporary directory;
 STATE_DIR is --state-dir, else $XDG_STATE_HOME/fairlead, else /var/lib/fairlead, else such a folder. System folders
@@ -61,6 +62,10 @@ class InstancePaths(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def addresses(self) -> Path:
         return self.state_dir / "addresses.json"
+
+    @property
+    def objects(self) -> Path:
+        return self.state_dir / "objects.jsonl"
 
     def lock(self, half: str) -> Path:
         """The file that a running half keeps locked."""

@@ -8,6 +8,7 @@ import msgspec
 from fairlead.base import Clock
 from fairlead.runtime._crds import CRDVersions
 from fairlead.runtime._identity import new_identity
+from fairlead.runtime._paths import InstancePaths
 from fairlead.runtime._settings import Settings
 from fairlead.runtime._stats import Reflectors
 from fairlead.runtime._writing import Writing
@@ -35,14 +36,17 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def attach(settings: Settings, clock: Clock) -> AsyncIterator[Attached]:
+async def attach(settings: Settings, paths: InstancePaths, clock: Clock) -> AsyncIterator[Attached]:
     """Opens the source. Raises FairleadError."""
+    controller_name = settings.controller_name or CONTROLLER_NAME
     if settings.directory is not None:
         # What reads manifests is big, and a cluster does not need it.
         from fairlead.sources.directory import DirectorySource
 
         yield Attached(
-            source=DirectorySource(settings.directory, clock=clock),
+            source=DirectorySource(
+                settings.directory, controller_name=controller_name, record=paths.objects, clock=clock
+            ),
             gateway_class=GATEWAY_CLASS,
             loopback_endpoints=True,
             keeps_addresses=True,
@@ -53,10 +57,9 @@ async def attach(settings: Settings, clock: Clock) -> AsyncIterator[Attached]:
     kubeconfig = str(settings.kubeconfig) if settings.kubeconfig is not None else None
     credentials = kube.load_credentials(kubeconfig=kubeconfig, context=settings.context, clock=clock)
     async with kube.Client(credentials, clock=clock) as client:
-        name = settings.controller_name or CONTROLLER_NAME
         identity = settings.identity or new_identity()
         writing = (
-            Writing(client, controller_name=name, identity=identity, clock=clock)
+            Writing(client, controller_name=controller_name, identity=identity, clock=clock)
             if settings.write_status
             else None
         )

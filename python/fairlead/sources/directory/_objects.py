@@ -14,6 +14,7 @@ import msgspec
 from fairlead.resources import KINDS, EndpointSlice, Kind, Object, Ref
 from fairlead.sources.directory._schema import problems, schema_for, served_versions, with_defaults
 
+CONTROLLER_NAME = "fairlead.dev/gateway-controller"
 DEFAULT_NAMESPACE = "default"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _MAX_ENDPOINTS = 1000
@@ -126,7 +127,7 @@ def uid_of(identity: Identity) -> str:
     return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
 
-def implied(kind: Kind, name: str) -> Parsed:
+def implied(kind: Kind, name: str, *, controller_name: str = CONTROLLER_NAME) -> Parsed:
     """An object that exists although nobody wrote it: a used namespace, GatewayClass `fairlead`."""
     content: dict[str, Any] = {
         "apiVersion": KINDS[kind].api_version,
@@ -134,7 +135,7 @@ def implied(kind: Kind, name: str) -> Parsed:
         "metadata": {"name": name},
     }
     if kind is Kind.GATEWAY_CLASS:
-        content["spec"] = {"controllerName": "fairlead.dev/gateway-controller"}
+        content["spec"] = {"controllerName": controller_name}
     return Parsed(Identity(kind, Ref("", name)), content)
 
 
