@@ -9,19 +9,27 @@ use crate::shared::{Phase, Shared};
 /// A loop that has not turned for longer is taken for dead.
 const HEARTBEAT_LIMIT: Micros = Micros::from_secs(5);
 
+#[derive(Debug)]
+enum Outcome {
+    Ok,
+    Failed(String),
+    /// For people: does not count.
+    FailedNotRequired(String),
+}
+
 /// Checks with their results.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    checks: Vec<(String, Result<(), String>)>,
+    checks: Vec<(String, Outcome)>,
 }
 
 impl Report {
-    fn add(&mut self, name: impl Into<String>, result: Result<(), String>) {
-        self.checks.push((name.into(), result));
+    fn add(&mut self, name: impl Into<String>, outcome: Outcome) {
+        self.checks.push((name.into(), outcome));
     }
 
     pub(super) fn ok(&self) -> bool {
-        self.checks.iter().all(|(_, result)| result.is_ok())
+        !self.checks.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
     }
 
     /// As Kubernetes' components write it.
@@ -30,20 +38,23 @@ impl Report {
             return "ok\n".to_owned();
         }
         let mut text = String::new();
-        for (name, result) in &self.checks {
-            match result {
-                // Writing to a String cannot fail.
-                Ok(()) => drop(writeln!(text, "[+]{name} ok")),
-                Err(reason) => drop(writeln!(text, "[-]{name} failed: {reason}")),
-            }
+        for (name, outcome) in &self.checks {
+            // Writing to a String cannot fail.
+            let _ = match outcome {
+                Outcome::Ok => writeln!(text, "[+]{name} ok"),
+                Outcome::Failed(reason) => writeln!(text, "[-]{name} failed: {reason}"),
+                Outcome::FailedNotRequired(reason) => {
+                    writeln!(text, "[-]{name} failed (not required): {reason}")
+                }
+            };
         }
         text.push_str(if self.ok() { "check passed\n" } else { "check failed\n" });
         text
     }
 }
 
-fn holds(ok: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
-    if ok { Ok(()) } else { Err(reason()) }
+fn holds(ok: bool, reason: impl FnOnce() -> String) -> Outcome {
+    if ok { Outcome::Ok } else { Outcome::Failed(reason()) }
 }
 
 /// Whether all loops turn.
@@ -68,9 +79,9 @@ pub(super) fn ready(shared: &Shared) -> Report {
     let binds = shared.control.binds();
     let listening = binds.iter().filter(|fact| fact.listening).count();
     for fact in &binds {
-        // For people; one bind that fails must not take the others out of service.
+        // One bind that fails must not take the others out of service.
         if !fact.listening && listening > 0 {
-            report.add(format!("bind-{} (not required)", fact.name), Ok(()));
+            report.add(format!("bind-{}", fact.name), Outcome::FailedNotRequired(fact.message.clone()));
         }
     }
     let bound = listening > 0 || binds.is_empty();
@@ -113,7 +124,11 @@ mod tests {
         shared.control.set_binds(vec![fact("a", false)]);
         assert!(!ready(&shared).ok());
         shared.control.set_binds(vec![fact("a", false), fact("b", true)]);
-        assert!(ready(&shared).ok(), "one bad bind harms itself only");
+        let report = ready(&shared);
+        assert!(report.ok(), "one bad bind harms itself only");
+        let text = report.text(true);
+        assert!(text.contains("[-]bind-a failed (not required): in use\n"), "{text}");
+        assert!(text.ends_with("[+]listeners ok\n[+]not-draining ok\ncheck passed\n"), "{text}");
         shared.advance(Phase::Draining);
         let report = ready(&shared);
         assert!(!report.ok());
