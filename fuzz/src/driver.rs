@@ -6,8 +6,8 @@
 //! Laws:
 //! 1. What arrives are the requests that the codec finds in the bytes, in their order, and no others.
 //! 2. Each that arrives is answered once, with its own answer; at most one refusal follows.
-//! 3. A response that the codec finds good reaches the client as it was meant. Of any other the client gets 502 or a part,
-//!    never a whole one.
+//! 3. A response that the codec finds good reaches the client as it was meant, or is 502 if bytes stand behind it. Of any
+//!    other the client gets 502 or a part, never a whole one.
 //! 4. The next request, on the same connection if that persists, and of another client, arrives whole and gets its own
 //!    answer, whatever came before.
 //! 5. Nothing panics.
@@ -37,13 +37,7 @@ struct Arrived {
 
 impl World {
     fn new() -> Self {
-        let backend = Backend::http(|request| {
-            let mut answer = text("ok");
-            if request.line().starts_with("HEAD ") {
-                answer.truncate(answer.len() - 2);
-            }
-            answer
-        });
+        let backend = Backend::saying("ok");
         Self { proxy: Proxy::start(&[&backend]), backend }
     }
 
@@ -205,7 +199,8 @@ pub fn proxied_responses(data: &[u8]) {
         found = client.response("GET");
     }
     match final_response(data) {
-        Some((status, body)) => assert_eq!((found.status, &found.body), (status, &body)),
+        Some(whole) if whole.surplus && found.status == 502 => {}
+        Some(whole) => assert_eq!((found.status, &found.body), (whole.status, &whole.payload)),
         None => assert!(matches!(found.status, 0 | 502), "a whole response: {found:?}"),
     }
     // What is sent behind a response when the next request is there already cannot be told from its answer by anybody.

@@ -177,9 +177,16 @@ fn read_body(
     Ok((payload, at, reader.is_done()))
 }
 
-/// The final response to a GET on a connection that ends behind the bytes, as its status and its payload; None: there is
-/// no good and whole one.
-pub(crate) fn final_response(data: &[u8]) -> Option<(u16, Vec<u8>)> {
+/// A final response that is good and whole.
+pub(crate) struct Final {
+    pub(crate) status: u16,
+    pub(crate) payload: Vec<u8>,
+    /// Bytes stand behind it.
+    pub(crate) surplus: bool,
+}
+
+/// The final response to a GET on a connection that ends behind the bytes; None: there is no good and whole one.
+pub(crate) fn final_response(data: &[u8]) -> Option<Final> {
     let (mut storage, mut start) = (HeadStorage::new(), 0);
     let mut context = RequestContext { method: Method::Get, upgrade: false, interim: 0 };
     loop {
@@ -193,8 +200,9 @@ pub(crate) fn final_response(data: &[u8]) -> Option<(u16, Vec<u8>)> {
             continue;
         }
         let body = &data[start..];
-        let (payload, _, done) = read_body(body, &[body.len()], head.framing, &Limits::RESPONSE).ok()?;
-        return (done || head.framing == Framing::UntilClose).then_some((head.status, payload));
+        let (payload, read, done) = read_body(body, &[body.len()], head.framing, &Limits::RESPONSE).ok()?;
+        let whole = Final { status: head.status, payload, surplus: read < body.len() };
+        return (done || head.framing == Framing::UntilClose).then_some(whole);
     }
 }
 

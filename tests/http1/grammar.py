@@ -237,6 +237,8 @@ class Answer:
     expected: Message | None
     # The upstream closes behind it.
     closes: bool
+    # Bytes that belong to no response stand behind it.
+    surplus: bool = False
 
 
 def response(random: Random, method: bytes) -> Answer:
@@ -269,10 +271,12 @@ def response(random: Random, method: bytes) -> Answer:
     expected: Message | None = Message(status[:3], body=body)
     tokens += payload
     kind = random.random()
+    surplus = False
     if kind < 0.4:
         data, expected = _break(random, tokens), None
     elif kind < 0.5:
         # Poison for whoever comes next.
+        surplus = True
         data = b"".join(tokens) + random.choice(
             (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", b"\r\n", b"x")
         )
@@ -282,4 +286,4 @@ def response(random: Random, method: bytes) -> Answer:
         data = b"".join(tokens)
     if random.random() < 0.1:
         data = random.choice(INTERIM) + data
-    return Answer(data, expected, closes)
+    return Answer(data, expected, closes, surplus)

@@ -55,25 +55,26 @@ class _Connection(asyncio.Protocol):
         self._buffer += data
         while (end := self._buffer.find(_HEAD_END)) >= 0:
             head, self._buffer = self._buffer[:end], self._buffer[end + len(_HEAD_END) :]
-            self._request(head.split(b" ", 2)[1].decode("latin-1"))
+            method, target, _ = head.decode("latin-1").split(" ", 2)
+            self._request(method, target)
 
-    def _request(self, path: str) -> None:
+    def _request(self, method: str, path: str) -> None:
         if path.startswith("/-/"):
             self._pod.command(path)
-            self._answer(200)
+            self._answer(method, 200)
         elif random.random() < self._pod.failing:  # noqa: S311 - a sample's dice
-            self._answer(500)
+            self._answer(method, 500)
         else:
-            asyncio.get_running_loop().call_later(self._pod.delay_s, self._answer, 200)
+            asyncio.get_running_loop().call_later(self._pod.delay_s, self._answer, method, 200)
 
-    def _answer(self, status: int) -> None:
+    def _answer(self, method: str, status: int) -> None:
         if self._transport is None:
             return
         body = f"pod={self._pod.name}\n".encode()
         reason = "OK" if status == 200 else "Internal Server Error"
         closing = "Connection: close\r\n" if self._pod.leaving else ""
         head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n{closing}\r\n"
-        self._transport.write(head.encode() + body)
+        self._transport.write(head.encode() + (b"" if method == "HEAD" else body))
         if self._pod.leaving:
             self._transport.close()
 

@@ -6,6 +6,10 @@
 //! 3. The Endpoint's connection goes back into the pool only after a response that ended where its framing says, with
 //!    nothing behind it, to a request that was sent whole.
 //! 4. A response that breaks off after its head has left is cut off, so that no client takes it for a whole one.
+//! 5. Bytes behind a response make it one of those that are refused, as long as nothing of it has left. Later it goes on,
+//!    for it was whole: the bytes are counted, and the connection is closed with them.
+
+use std::sync::Arc;
 
 use fairlead_http1::{
     BodyError, BodyReader, Delivery, LAST_CHUNK, Reason, ResponseEdits, ResponseHead, Version,
@@ -18,7 +22,7 @@ use super::state::{Active, Conn, Flow, Phase, Stage};
 use crate::exchange::{Death, Event};
 use crate::shared::Phase as Life;
 use crate::worker::slab::Key;
-use crate::worker::{UNREQUESTED, Worker};
+use crate::worker::{BEHIND_RESPONSE, UNREQUESTED, Worker};
 
 /// Room for the framing of what one read gave.
 const CHUNK_FRAMING: usize = 32;
@@ -26,6 +30,12 @@ const CHUNK_FRAMING: usize = 32;
 const ROUNDS: usize = 4;
 
 impl Flow {
+    /// Whether bytes have come that belong to no response: the one in question has ended before them.
+    fn has_surplus(&self) -> bool {
+        let ready = self.response.ready;
+        self.response.ended && self.outbound.as_ref().is_some_and(|buffer| buffer.len() > ready)
+    }
+
     /// Takes what came of the body towards the client.
     fn take_response_body(&mut self) -> Result<(), BodyError> {
         let Some(buffer) = &mut self.outbound else { return Ok(()) };
@@ -148,7 +158,7 @@ impl Worker {
         buffer.keep_headroom();
         if buffer.room().is_empty() {
             if !buffer.grow(self.response_limits.max_head + 1) {
-                self.refuse_response(key, active, Reason::HeadTooLarge);
+                self.refuse_response(key, active, Reason::HeadTooLarge.as_str());
                 return true;
             }
             // Beside a large head nothing else keeps its room.
@@ -160,7 +170,8 @@ impl Worker {
             ReadEnd::Data(_) => {
                 if !flow.response.begun {
                     if !active.machine.is_sent() {
-                        self.refuse_unrequested(key, active);
+                        // It has got nothing of the request yet.
+                        self.refuse_response(key, active, UNREQUESTED);
                         return true;
                     }
                     flow.response.begun = true;
@@ -170,7 +181,7 @@ impl Worker {
                 if active.flow.response.stage == Stage::Waiting {
                     self.read_response_head(key, active, conn);
                 } else if let Err(error) = active.flow.take_response_body() {
-                    self.refuse_response(key, active, error.reason());
+                    self.refuse_response(key, active, error.reason().as_str());
                 }
                 true
             }
@@ -185,14 +196,8 @@ impl Worker {
         }
     }
 
-    fn refuse_response(&mut self, key: Key, active: &mut Active, reason: Reason) {
-        self.cell().stats.refused_responses.add(reason.as_str());
-        self.upstream_died(key, active, Death::Protocol);
-    }
-
-    /// The Endpoint has said something, and has got nothing of the request yet.
-    fn refuse_unrequested(&mut self, key: Key, active: &mut Active) {
-        self.cell().stats.refused_responses.add(UNREQUESTED);
+    fn refuse_response(&mut self, key: Key, active: &mut Active, code: &'static str) {
+        self.cell().stats.refused_responses.add(code);
         self.upstream_died(key, active, Death::Protocol);
     }
 
@@ -224,7 +229,7 @@ impl Worker {
                 Ok(Some(head)) => head,
                 Ok(None) => return,
                 Err(error) => {
-                    return self.refuse_response(key, active, error.reason());
+                    return self.refuse_response(key, active, error.reason().as_str());
                 }
             };
             response.cursor = fairlead_http1::HeadCursor::default();
@@ -284,18 +289,19 @@ impl Worker {
         }
         response.body = BodyReader::new(head.framing, &self.response_limits);
         response.ended = response.body.is_done();
-        if response.ended {
-            return;
-        }
-        if let Err(error) = flow.take_response_body() {
-            // Nothing of the head has left yet: as if it had been broken itself.
-            let response = &mut active.flow.response;
-            response.aside.truncate(interim);
-            response.ready = 0;
-            response.ended = false;
-            response.stage = Stage::Waiting;
-            self.refuse_response(key, active, error.reason());
-        }
+        let taken = if response.ended { Ok(()) } else { flow.take_response_body() };
+        let code = match taken {
+            Ok(()) if flow.has_surplus() => BEHIND_RESPONSE,
+            Ok(()) => return,
+            Err(error) => error.reason().as_str(),
+        };
+        // Nothing of the head has left yet: as if it had been broken itself.
+        let response = &mut active.flow.response;
+        response.aside.truncate(interim);
+        response.ready = 0;
+        response.ended = false;
+        response.stage = Stage::Waiting;
+        self.refuse_response(key, active, code);
     }
 
     /// The response is with the kernel: the Endpoint's connection goes back or is closed.
@@ -304,11 +310,14 @@ impl Worker {
         if let Some(id) = active.machine.carrier()
             && let Some(attempt) = active.flow.attempts[usize::from(id.0)].take()
         {
-            let left_over = active.flow.outbound.as_ref().is_some_and(|buffer| !buffer.is_empty());
+            let surplus = active.flow.has_surplus();
+            if surplus {
+                self.note_stray(&attempt.endpoint, BEHIND_RESPONSE);
+            }
             let reusable = active.flow.response.upstream_persists
                 && active.flow.request.is_done()
                 && !active.flow.request.broken
-                && !left_over;
+                && !surplus;
             drop(attempt.guard);
             if reusable && self.is_quiet(attempt.conn) {
                 self.park(attempt.conn);
@@ -323,7 +332,8 @@ impl Worker {
         self.end_response(key, active);
     }
 
-    /// Whether nothing follows the response. Known without a look unless the last read filled its buffer.
+    /// Whether nothing follows the response; bytes that do are counted. Known without a look unless the last read filled
+    /// its buffer, or something came since.
     fn is_quiet(&mut self, conn: Key) -> bool {
         let Some(Conn::Up(up)) = self.conns.get_mut(conn) else { return false };
         if !up.socket.is_readable() {
@@ -332,6 +342,10 @@ impl Worker {
         let mut probe = self.buffers.take();
         let end = up.socket.read(&mut probe);
         self.buffers.give(probe);
+        if let ReadEnd::Data(_) = end {
+            let endpoint = Arc::clone(&up.endpoint);
+            self.note_stray(&endpoint, BEHIND_RESPONSE);
+        }
         end == ReadEnd::Blocked
     }
 }

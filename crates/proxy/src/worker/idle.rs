@@ -63,10 +63,15 @@ impl Worker {
         let silence = up.socket.look();
         if silence == Silence::Broken {
             let endpoint = Arc::clone(&up.endpoint);
-            endpoint.last_failure.note(self.now, "UPE");
-            self.cell().stats.refused_responses.add(UNREQUESTED);
+            self.note_stray(&endpoint, UNREQUESTED);
         }
         silence
+    }
+
+    /// An Endpoint has said something that answers nobody, and that no request has suffered from.
+    pub(crate) fn note_stray(&self, endpoint: &EndpointState, code: &'static str) {
+        endpoint.last_failure.note(self.now, "UPE");
+        self.cell().stats.refused_responses.add(code);
     }
 
     /// Closes a connection that was taken out of its pool.

@@ -61,6 +61,8 @@ const FRESH_PER_TURN: usize = 32;
 const LOOKS_MAX: usize = 2;
 /// What is counted when an Endpoint speaks before it was asked.
 pub(crate) const UNREQUESTED: &str = "unrequested_bytes";
+/// What is counted when it says more than its response.
+pub(crate) const BEHIND_RESPONSE: &str = "bytes_behind_response";
 /// The longest sleep: the heartbeat must be seen at least once a second.
 const HEARTBEAT: Micros = Micros(900_000);
 

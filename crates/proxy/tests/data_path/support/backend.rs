@@ -97,7 +97,13 @@ impl Backend {
 
     /// An HTTP server that always says the same.
     pub(crate) fn saying(word: &'static str) -> Self {
-        Self::http(move |_| text(word))
+        Self::http(move |request| {
+            let mut answer = text(word);
+            if request.line().starts_with("HEAD ") {
+                answer.truncate(answer.len() - word.len());
+            }
+            answer
+        })
     }
 
     /// Ends an HTTP server as if its process exited at once: nothing is answered any more, dials are refused.
