@@ -82,7 +82,23 @@ UNIT = [
     ),
 ]
 PROCESS = [
-    Step("pytest on real processes", tool("pytest", "-q", "-m", "process and not cluster"), reads="pytest")
+    Step(
+        "cargo test of memory",
+        [
+            "cargo",
+            "test",
+            "--locked",
+            "--quiet",
+            "--package",
+            "fairlead-proxy",
+            "--test",
+            "held",
+            "--test",
+            "lean",
+        ],
+        reads="cargo",
+    ),
+    Step("pytest on real processes", tool("pytest", "-q", "-m", "process and not cluster"), reads="pytest"),
 ]
 CLUSTER = [Step("pytest on the cluster", tool("pytest", "-v", "-m", "cluster"), reads="pytest")]
 PLANS = {"lint": LINT, "check": [*LINT, *UNIT], "test": [*LINT, *UNIT, *PROCESS, *CLUSTER]}
