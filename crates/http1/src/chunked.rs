@@ -2,12 +2,13 @@
 //!
 //! Laws:
 //! 1. The grammar without any of its tolerances: no blanks in a chunk line, no bare CR or LF.
-//! 2. What surrounds the payload has budgets: extensions, trailers, and the ratio of framing to payload (§7.1.1).
+//! 2. What surrounds the payload has budgets: extensions, the bytes and lines of trailers, and the ratio of framing to
+//!    payload (§7.1.1).
 //! 3. A trailer cannot say what only a head may say (RFC 9110 §6.5.1), nor what heads are not let say: its name is
 //!    compared by hash and by its spelling while it passes.
 
 use crate::classify::Spelling;
-use crate::{Limits, Reason, table};
+use crate::{Limits, MAX_FIELDS, Reason, table};
 
 /// Framing bytes that each payload byte pays for; a chunk of one byte costs five.
 const FRAMING_PER_PAYLOAD: u64 = 4;
@@ -47,6 +48,7 @@ pub(crate) struct Chunked {
     overhead_room: u64,
     extension_room: u32,
     trailer_room: u32,
+    trailer_lines: u16,
 }
 
 /// What the piece that follows the framing bytes is.
@@ -75,6 +77,7 @@ impl Chunked {
             overhead_room: limits.max_chunk_overhead,
             extension_room: limits.max_chunk_extensions,
             trailer_room: limits.max_trailers,
+            trailer_lines: limits.max_fields.min(MAX_FIELDS) as u16,
         }
     }
 
@@ -194,6 +197,7 @@ impl Chunked {
             (_, b'\n') => return Err(Reason::BareLf),
             (State::TrailerStart, b' ' | b'\t') => return Err(Reason::FoldedLine),
             (State::TrailerStart, byte) if table::is_token(byte) => {
+                self.trailer_lines = self.trailer_lines.checked_sub(1).ok_or(Reason::TooManyFields)?;
                 self.name = Name::default();
                 self.trailer_name(byte)?
             }

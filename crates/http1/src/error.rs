@@ -42,7 +42,7 @@ reasons! {
     FoldedLine = "folded_line" => 400,
     /// The head is longer than [`Limits::max_head`](crate::Limits::max_head).
     HeadTooLarge = "head_too_large" => 431,
-    /// More fields than [`Limits::max_fields`](crate::Limits::max_fields).
+    /// More fields, in the head or in the trailers, than [`Limits::max_fields`](crate::Limits::max_fields).
     TooManyFields = "too_many_fields" => 431,
     /// The request-target is longer than [`Limits::max_target`](crate::Limits::max_target).
     TargetTooLong = "target_too_long" => 414,

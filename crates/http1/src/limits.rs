@@ -1,6 +1,6 @@
 //! The budgets of one message. There is no switch that makes the grammar lenient, only these numbers.
 
-/// The most fields that a head can have, whatever [`Limits::max_fields`] says.
+/// The most fields that a head, or the trailers of a body, can have, whatever [`Limits::max_fields`] says.
 pub const MAX_FIELDS: usize = 256;
 
 /// Budgets of one message; a message above one is refused.
@@ -8,7 +8,7 @@ pub const MAX_FIELDS: usize = 256;
 pub struct Limits {
     /// Bytes of the head, with its empty line. At most `u32::MAX`.
     pub max_head: usize,
-    /// Field lines of the head; capped at [`MAX_FIELDS`].
+    /// Field lines of the head, and as many again of the trailers; capped at [`MAX_FIELDS`].
     pub max_fields: usize,
     /// Bytes of a request-target.
     pub max_target: usize,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{chunked, decode};
-use fairlead_http1::{BodyError, BodyReader, Framing, Limits, Reason, RequestError};
+use fairlead_http1::{BodyError, BodyReader, Framing, Limits, MAX_FIELDS, Reason, RequestError};
 
 fn refuses(wire: &[u8], reason: Reason) {
     assert_eq!(chunked(wire).err(), Some(reason), "{:?}", String::from_utf8_lossy(wire));
@@ -138,6 +138,32 @@ fn a6_extensions_trailers_and_tiny_chunks_have_budgets() {
     assert!(read(b"0\r\na: 456789012345\r\n\r\n").is_ok());
     assert_eq!(read(b"0\r\na: 4567890\r\na: 4567890\r\n\r\n"), Err(Reason::TrailersTooLarge));
     assert_eq!(RequestError(Reason::TrailersTooLarge).status(), 431);
+}
+
+#[test]
+fn a6_trailers_have_no_more_lines_than_a_head() {
+    let read = |limits: &Limits, lines: usize| {
+        let wire = format!("1\r\nx\r\n0\r\n{}\r\n", "a:\r\n".repeat(lines));
+        decode(Framing::Chunked, limits, wire.as_bytes(), &[]).map_err(BodyError::reason)
+    };
+    for limits in [Limits::REQUEST, Limits::RESPONSE] {
+        assert_eq!(read(&limits, 100).map(|whole| whole.done), Ok(true));
+        assert_eq!(read(&limits, 101).err(), Some(Reason::TooManyFields));
+    }
+    let one = Limits { max_fields: 1, ..Limits::REQUEST };
+    assert!(read(&one, 1).is_ok());
+    assert_eq!(read(&one, 2).err(), Some(Reason::TooManyFields));
+    let none = Limits { max_fields: 0, ..Limits::REQUEST };
+    assert!(read(&none, 0).is_ok(), "the line that ends them is no field");
+    assert_eq!(read(&none, 1).err(), Some(Reason::TooManyFields));
+    let many = Limits { max_fields: usize::MAX, ..Limits::REQUEST };
+    assert!(read(&many, MAX_FIELDS).is_ok());
+    assert_eq!(
+        read(&many, MAX_FIELDS + 1).err(),
+        Some(Reason::TooManyFields),
+        "what a head cannot have either"
+    );
+    assert_eq!(RequestError(Reason::TooManyFields).status(), 431);
 }
 
 #[test]

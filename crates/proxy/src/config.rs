@@ -114,7 +114,7 @@ pub struct LimitsConfig {
     pub connections_per_bind: u32,
     /// Bytes of a request head. It and what came behind it are the most that a client alone can make a connection hold.
     pub request_head_bytes: u32,
-    /// Fields of a request head.
+    /// Fields of a request head, and as many again of the trailers of its body.
     pub request_fields: u32,
     /// Bytes of a request body; 0 means no limit. Bodies are passed on as they come, whatever their size.
     pub request_body_bytes: u64,

@@ -164,8 +164,11 @@ fn a5_chunks_that_are_none() {
 fn a6_chunk_extensions_trailers_and_tiny_chunks_have_budgets() {
     let extensions = format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(5_000));
     refuses_chunks(400, "chunk_extensions_too_large", &[&extensions]);
-    let trailers = format!("0\r\n{}\r\n", "x-t: 12345678\r\n".repeat(1_000));
-    refuses_chunks(431, "trailers_too_large", &[&trailers]);
+    let long = format!("x-t: {}\r\n", "1".repeat(193));
+    refuses_chunks(431, "trailers_too_large", &[&format!("0\r\n{}\r\n", long.repeat(50))]);
+    // As many lines as a head may have, and no more.
+    let lines = |count| format!("0\r\n{}\r\n", "x-t: 1\r\n".repeat(count));
+    refuses_chunks(431, "too_many_fields", &[&lines(101), &lines(2_000)]);
     // One byte per chunk costs six: beyond four times the payload and the budget, after some 64 KiB of framing.
     let tiny = ["1\r\nx\r\n".repeat(64 * 1_024), "0\r\n\r\n".to_owned()].concat();
     let backend = Backend::raw(|stream, _| {
@@ -208,8 +211,18 @@ fn a6_chunk_extensions_and_trailers_of_responses_have_budgets() {
     refuses_responses("chunk_extensions_too_large", &[&extensions]);
     // Each is within its budget, their sum is not; some of it may have left by then.
     let many = format!("{chunked}{}0\r\n\r\n", format!("1;{}\r\nx\r\n", "a".repeat(1_000)).repeat(200));
-    let trailers = format!("{chunked}0\r\n{}\r\n", "x-t: 12345678\r\n".repeat(2_000));
-    for (reason, answer) in [("chunk_extensions_too_large", many), ("trailers_too_large", trailers)] {
+    let long = format!("x-t: {}\r\n", "1".repeat(193));
+    let trailers = format!("{chunked}0\r\n{}\r\n", long.repeat(90));
+    let lines = |count| format!("0\r\n{}\r\n", "x-t: 1\r\n".repeat(count));
+    refuses_responses(
+        "too_many_fields",
+        &[&format!("{chunked}{}", lines(101)), &format!("{chunked}{}", lines(2_000))],
+    );
+    // And where the beginning has left before.
+    let later = format!("{chunked}{}{}", format!("3e8\r\n{}\r\n", "x".repeat(1_000)).repeat(100), lines(101));
+    for (reason, answer) in
+        [("chunk_extensions_too_large", many), ("trailers_too_large", trailers), ("too_many_fields", later)]
+    {
         let backend = Backend::raw(move |mut stream, _| {
             let mut reader = support::reader(&stream);
             while reader.head().is_some() {
@@ -224,6 +237,21 @@ fn a6_chunk_extensions_and_trailers_of_responses_have_budgets() {
         assert_eq!(proxy.refused_responses(reason), 1, "{reason}");
         proxy.finish();
     }
+}
+
+#[test]
+fn a6_as_many_trailers_as_a_head_has_fields_pass_both_ways() {
+    let lines = format!("0\r\n{}\r\n", "x-t: 1\r\n".repeat(100));
+    let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{lines}");
+    let backend = Backend::http(move |_| answer.clone().into_bytes());
+    let proxy = Proxy::start(&[&backend]);
+    let mut client = Client::connect(proxy.address);
+    for _ in 0..2 {
+        client.send(format!("POST / {LINE}transfer-encoding: chunked\r\n\r\n{lines}"));
+        assert_eq!(client.response("POST").status, 200);
+    }
+    assert_eq!(backend.count(), 2);
+    proxy.finish();
 }
 
 #[test]
