@@ -86,7 +86,6 @@ def test_an_absurd_retry_after_is_capped() -> None:
     [
         (Forbidden("cannot list", status=403), "Forbidden"),
         (Unauthorized("who are you", status=401), "Unauthorized"),
-        (NotFound("404 page not found", status=404), "NotInstalled"),
         (ServerError("boom", status=500), "ServerError"),
         (TLSFailed("self-signed"), "TLSFailed"),
         (Unreachable("refused"), "Unreachable"),
@@ -106,6 +105,67 @@ def test_a_refused_list_is_told_once_and_heals_by_itself(error: KubeError, code:
     assert sim.state == [code, "ok"]
     assert sim.view == sim.world.objects
     sim.assert_no_hot_loop()
+
+
+def answer_404(sim: Sim, *, seconds: float) -> None:
+    """Whatever is asked in this time is answered with 404."""
+    until = sim.now + seconds
+    while sim.now < until:
+        if isinstance(sim.operation, List | Watch):
+            sim.fail(NotFound("404 page not found", status=404))
+        else:
+            sim.answer()
+
+
+def test_404_for_a_moment_does_not_count_as_not_installed() -> None:
+    sim = Sim()
+    sim.world.put("a")
+    answer_404(sim, seconds=15)
+    sim.run_until_watching()
+    assert sim.state == ["NotFound", "ok"]
+    assert sim.view == sim.world.objects
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_404_that_lasts_for_30_s_means_that_it_is_not_installed(seed: int) -> None:
+    sim = Sim(seed=seed)
+    first = sim.now
+    while sim.state[-1:] != ["NotInstalled"]:
+        answer_404(sim, seconds=0.001)
+    assert sim.state == ["NotFound", "NotInstalled"]
+    assert 30 <= sim.now - first <= 30.5, "told soon after it has lasted, whatever the backoff says"
+    answer_404(sim, seconds=600)
+    assert sim.state == ["NotFound", "NotInstalled"]
+    sim.assert_no_hot_loop()
+    sim.world.put("a")
+    sim.run_until_watching()
+    assert sim.state == ["NotFound", "NotInstalled", "ok"]
+
+
+@pytest.mark.parametrize(
+    "other", [ServerError("starting", status=503), Forbidden("no", status=403), Unreachable("refused")]
+)
+def test_404_counts_anew_after_any_other_answer(other: KubeError) -> None:
+    sim = Sim()
+    answer_404(sim, seconds=20)
+    while not isinstance(sim.operation, List):
+        sim.answer()
+    sim.fail(other)
+    answer_404(sim, seconds=29)
+    assert sim.state == ["NotFound", other.code, "NotFound"]
+    answer_404(sim, seconds=32)
+    assert sim.state[-1] == "NotInstalled"
+
+
+def test_404_counts_anew_after_it_could_be_read() -> None:
+    sim = started()
+    sim.now += 60
+    sim.fail(NotFound("404 page not found", status=404))
+    answer_404(sim, seconds=20)
+    sim.run_until_watching()
+    sim.now += 60
+    answer_404(sim, seconds=20)
+    assert sim.state == ["ok", "NotFound", "ok", "NotFound"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +235,7 @@ def test_a_missing_collection_found_by_the_watch_is_looked_at_by_a_list() -> Non
     sim = started()
     sim.now += 60
     sim.fail(NotFound("the CRD was removed", status=404))
-    assert sim.state[-1] == "NotInstalled"
+    assert sim.state[-1] == "NotFound"
     sim.answer()
     assert isinstance(sim.operation, List)
 

@@ -142,9 +142,7 @@ async def test_what_each_reflector_did_is_counted() -> None:
             assert refused.lists >= refused.errors["Forbidden"] >= 1
 
 
-@pytest.mark.parametrize(
-    ("status", "code"), [(403, "Forbidden"), (404, "NotInstalled"), (500, "ServerError")]
-)
+@pytest.mark.parametrize(("status", "code"), [(403, "Forbidden"), (404, "NotFound"), (500, "ServerError")])
 async def test_one_kind_that_is_refused_hurts_no_other_and_heals_by_itself(status: int, code: str) -> None:
     async with running() as api:
         collections = Collections(api)

@@ -2,10 +2,12 @@
 
 import msgspec
 
+from fairlead.kube import ReflectorSettings
 from fairlead.resources import GatewayStatusAddress, Kind, ParentReference, Ref
 from fairlead.snapshot import BindFact, Key, Rejection
 from fairlead.snapshot import Kind as ResourceKind
 from fairlead.status import StatusBook
+from fairlead.status._book import TENTATIVE_S
 from fairlead.translate import (
     ConditionStatus,
     ConditionType,
@@ -187,6 +189,11 @@ def test_a_tentative_status_is_held_and_told_in_the_end() -> None:
     book.acknowledged(1)
     assert book.settle(29.9) == []
     assert book.settle(30.0) == [(Kind.HTTP_ROUTE, ROUTE)]
+
+
+def test_a_tentative_status_is_held_no_longer_than_404_is_doubted() -> None:
+    """In a cluster without the CRD it is made by then."""
+    assert ReflectorSettings().absent_after == TENTATIVE_S
 
 
 def test_a_tentative_status_gives_way_to_the_firm_one() -> None:

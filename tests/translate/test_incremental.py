@@ -15,7 +15,7 @@ from tests.translate.universe import START, objects
 kinds = st.builds(
     lambda kind, code: Unavailable(kind, code, "") if code else Synced(kind),
     st.sampled_from((Kind.REFERENCE_GRANT, Kind.BACKEND_POLICY)),
-    st.sampled_from(("", "NotInstalled", "Forbidden")),
+    st.sampled_from(("", "NotFound", "NotInstalled", "Forbidden")),
 )
 """What a source says of an optional kind."""
 

@@ -108,9 +108,10 @@ def test_a_grant_that_comes_touches_only_routes_that_cross_into_its_namespace() 
 REQUIRED = [kind for kind in Kind if kind not in (Kind.REFERENCE_GRANT, Kind.BACKEND_POLICY)]
 
 
-def test_while_grants_cannot_be_read_what_depends_on_them_is_tentative() -> None:
+@pytest.mark.parametrize("code", ["Forbidden", "NotFound", "Unreachable", "Slow"])
+def test_while_grants_cannot_be_read_what_depends_on_them_is_tentative(code: str) -> None:
     lab = Lab(*objects(), route("local"), synced=[*REQUIRED, Kind.BACKEND_POLICY])
-    lab.apply(Unavailable(Kind.REFERENCE_GRANT, "Forbidden", "no"))
+    lab.apply(Unavailable(Kind.REFERENCE_GRANT, code, "no"))
     lab.settle()
     assert {key.name for key in lab.proxy.tentative} == {f"HTTPRoute/{NS}/route"}
     assert lab.route_status().tentative
@@ -130,12 +131,27 @@ def test_what_was_tentative_becomes_definite_when_grants_are_listed() -> None:
 
 def test_a_kind_that_is_not_installed_counts_as_empty() -> None:
     lab = Lab(*objects(), synced=REQUIRED)
-    assert lab.proxy.tentative
-    for kind in (Kind.REFERENCE_GRANT, Kind.BACKEND_POLICY):
-        lab.apply(Unavailable(kind, "NotInstalled", "no such CRD"))
+    for code, tentative in (("NotFound", True), ("NotInstalled", False)):
+        for kind in (Kind.REFERENCE_GRANT, Kind.BACKEND_POLICY):
+            lab.apply(Unavailable(kind, code, "no such CRD"))
+        lab.settle()
+        assert bool(lab.proxy.tentative) == tentative
+        assert lab.route_condition(RESOLVED) == ("False", "RefNotPermitted")
+
+
+@pytest.mark.parametrize("kind", REQUIRED)
+@pytest.mark.parametrize("code", ["NotFound", "NotInstalled"])
+def test_a_required_kind_that_is_absent_is_never_empty(kind: Kind, code: str) -> None:
+    lab = Lab(*objects(), grant("g", "back", NS), route("local"))
+    assert len(lab.addresses()) == len(lab.addresses(BACK)) == 1
+    lab.apply(Unavailable(kind, code, "gone"))
     lab.settle()
-    assert not lab.proxy.tentative
-    assert lab.route_condition(RESOLVED) == ("False", "RefNotPermitted")
+    assert not lab.deltas
+    restarted = Lab(*objects(), synced=[one for one in Kind if one is not kind])
+    restarted.apply(Unavailable(kind, code, "gone"))
+    restarted.settle()
+    assert not restarted.deltas
+    assert not restarted.translator.ready
 
 
 def test_grants_that_were_listed_once_stay_while_they_cannot_be_read() -> None:

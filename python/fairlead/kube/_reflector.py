@@ -25,6 +25,8 @@ Laws:
 5. An event that is not newer than what was reached is a duplicate of what the copy holds and is passed over, or
    it belongs to another history (a stale or restored server): then it is dropped and the newest state is listed.
 6. A list that could not be read is never an empty list; the copy survives every error.
+7. A collection counts as not installed when all answers have been 404 for `absent_after`, counted from the first:
+   a server that has just started, or a proxy in front of it, may say so for a moment.
 
 Streaming lists (WatchList, KEP-3157) have their place beside LISTING: a watch with `sendInitialEvents` would feed
 `Items` and, at the bookmark annotated `k8s.io/initial-events-end`, `PageEnd`, and go on as WATCHING; its refusal
@@ -108,6 +110,8 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_trusted: int = 10
     """So many failures in a row wait as long as Retry-After says; then the backoff counts where it is longer."""
     late_after: float = 5.0
+    absent_after: float = 30.0
+    """See law 7. As long as a tentative status is held (`fairlead.status`)."""
     backoff: BackoffSettings = BackoffSettings()
 
 
@@ -178,6 +182,8 @@ class Reflector(Generic[T]):
         self._bookmarks_come = False
         self._silence_checked = False
         self._errors_in_a_row = 0
+        self._absent_since: float | None = None
+        """When the first of the latest answers came, which were all 404; None: the last one was not."""
 
     def start(self) -> Step[T]:
         """Begins, or begins anew after a crash of the shell: with a list."""
@@ -194,6 +200,7 @@ class Reflector(Generic[T]):
                 return self._page_end(now)
             case Opened():
                 self._opened = True
+                self._absent_since = None
                 self.stats.synced_at = now
                 return Step(self._tell_readable())
             case Observed():
@@ -227,6 +234,7 @@ class Reflector(Generic[T]):
         return self._list
 
     def _listed(self, event: Listed) -> Step[T]:
+        self._absent_since = None
         if self._list.continue_token == "":
             went_back = compare_versions(event.version, self.version) == -1
             if went_back and self._list.version != "":
@@ -323,7 +331,7 @@ class Reflector(Generic[T]):
             # Some servers end a watch in silence where they mean 410 (kubernetes #137089).
             error = Disconnected("the watch was ended at once, without any event", code="WatchTooShort")
             self.stats.count(error.code)
-            return Step(self._tell_error(error), self._wait_after_failure(now, Phase.LISTING))
+            return Step(self._tell_error(error, now), self._wait_after_failure(now, Phase.LISTING))
         if self._is_list_due(now):
             return Step((), self._ask_list())
         if lasted < self.settings.very_short:
@@ -352,11 +360,15 @@ class Reflector(Generic[T]):
 
     def _failed(self, error: KubeError, now: float) -> Step[T]:
         self.stats.count(error.code)
+        if not isinstance(error, NotFound):
+            self._absent_since = None
+        elif self._absent_since is None:
+            self._absent_since = now
         if self.phase is Phase.LISTING:
             then, step = Phase.LISTING, self._list_failed(error)
         else:
             then, step = self._watch_failed(error, now)
-        return step or Step(self._tell_error(error), self._by_kind(error, now, then))
+        return step or Step(self._tell_error(error, now), self._by_kind(error, now, then))
 
     def _list_failed(self, error: KubeError) -> Step[T] | None:
         if not isinstance(error, Gone | VersionTooLarge):
@@ -400,7 +412,8 @@ class Reflector(Generic[T]):
         if isinstance(error, Disconnected):
             return Sleep(wait.seconds, until_recovery=True)
         if error.retry_after is None:
-            return wait
+            unsure = self._unsure_for(now)
+            return Sleep(min(wait.seconds, unsure)) if unsure > 0 else wait
         asked = min(error.retry_after, self.settings.retry_after_cap)
         asked += self._random.random() * min(asked * 0.25, 1.0)
         trusted = self._backoff.failures <= self.settings.retry_after_trusted
@@ -428,10 +441,16 @@ class Reflector(Generic[T]):
         self._told = ""
         return [Readable()]
 
-    def _tell_error(self, error: KubeError) -> list[Unreadable]:
-        if isinstance(error, NotFound):
+    def _tell_error(self, error: KubeError, now: float) -> list[Unreadable]:
+        if isinstance(error, NotFound) and self._unsure_for(now) <= 0:
             return self._tell("NotInstalled", f"the API server does not serve {self._what}")
         return self._tell(error.code, error.message)
+
+    def _unsure_for(self, now: float) -> float:
+        """How long 404 does not yet mean that the collection is not installed; not above 0: it does."""
+        if self._absent_since is None:
+            return 0.0
+        return self._absent_since + self.settings.absent_after - now
 
     def _tell(self, code: str, message: str) -> list[Unreadable]:
         if self._told == code:

@@ -36,7 +36,7 @@ class Unavailable(msgspec.Struct, frozen=True):
 
     kind: Kind
     code: str
-    """`Forbidden`, `NotInstalled`, `Unreachable`, `ServerError`, ..."""
+    """`Forbidden`, `Unreachable`, `ServerError`, ...; `NotFound` for 404, `NotInstalled` once that has lasted."""
     message: str
 
 

@@ -3,8 +3,10 @@
 Laws:
 1. Nothing is given before every required kind was listed once.
 2. An optional kind that is not installed counts as empty. One that cannot be read for another reason is
-   unknown: what depends on it is tentative.
-3. After a kind was listed once, its being unavailable changes nothing: its objects stay.
+   unknown: what depends on it is tentative. So is one that has been absent for a moment only (`NotFound`): the source
+   says `NotInstalled` once that has lasted.
+3. After a kind was listed once, its being unavailable changes nothing: its objects stay. A required kind that is not
+   installed does not count as empty either: nothing is given before it was listed.
 """
 
 from fairlead.resources import Kind
