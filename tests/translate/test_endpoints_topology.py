@@ -1,8 +1,14 @@
-"""Zone and node hints (reference: EndpointSlice rules 1.4; KEP-2433, KEP-3015)."""
+"""Zone and node hints (reference: EndpointSlice rules 1.4; KEP-2433, KEP-3015), and what Services say beside them."""
+
+import json
+
+import msgspec
+import pytest
 
 from fairlead import resources as k8s
+from fairlead.resources import KINDS, Kind
 from fairlead.translate import TranslateSettings
-from tests.translate.harness import Lab, basics, endpoint, route, slice_
+from tests.translate.harness import NS, Lab, basics, endpoint, route, slice_
 
 
 def used(*members: k8s.Endpoint, zone: str = "", node: str = "") -> list[str]:
@@ -96,6 +102,41 @@ def test_without_a_match_on_the_node_the_zone_decides() -> None:
 def test_node_hints_fail_open_if_one_endpoint_has_none() -> None:
     members = [member(1, nodes=("n1",)), member(2)]
     assert used(*members, node="n1") == ["10.0.0.1", "10.0.0.2"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        # The slices' hints say it already.
+        {"trafficDistribution": "PreferClose"},
+        {"trafficDistribution": "PreferSameZone"},
+        {"trafficDistribution": "PreferSameNode"},
+        # These are for those that come by the Service's own addresses, on its node.
+        {"internalTrafficPolicy": "Local"},
+        {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30000},
+        # kube-proxy's; ours is BackendPolicy's ConsistentHash.
+        {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10}}},
+    ],
+    ids=lambda fields: " ".join(map(str, fields.items())),
+)
+def test_what_a_service_says_of_traffic_and_affinity_changes_no_endpoint(fields: dict[str, object]) -> None:
+    spec = {"ports": [{"name": "http", "port": 80}], **fields}
+    manifest = {"metadata": {"namespace": NS, "name": "web"}, "spec": spec}
+    service = msgspec.json.decode(json.dumps(manifest), type=KINDS[Kind.SERVICE].type)
+    here, elsewhere = (
+        endpoint("10.0.0.1", pod="p1", node="n1", zone="a"),
+        endpoint("10.0.0.2", pod="p2", node="n2", zone="b"),
+    )
+    lab = Lab(*basics(), route(), settings=TranslateSettings(zone="a", node="n1"))
+    lab.put(slice_("web-1", here, elsewhere))
+    resources = dict(lab.proxy.resources)
+    lab.put(service)
+    assert [item.address for item in lab.endpoints()] == ["10.0.0.1", "10.0.0.2"]
+    assert lab.proxy.resources == resources
+    # Where nobody is on the own node: as ever.
+    lab.put(slice_("web-1", elsewhere))
+    assert [item.address for item in lab.endpoints()] == ["10.0.0.2"]
+    lab.assert_full_agrees()
 
 
 def test_hints_that_come_and_go_are_followed() -> None:
