@@ -4,19 +4,20 @@
 //! 1. A connection above a limit is accepted and closed at once: left in the backlog it would wait for nothing, and its
 //!    readiness would be reported for ever.
 //! 2. Without a free descriptor the reserve is given up for as long as it takes to accept and close; if even that
-//!    fails, accepting pauses for [`PAUSE`]. It never spins.
+//!    fails, accepting pauses for [`PAUSE`]. It never spins. No other failure sends a client away: a connection that has
+//!    died in the backlog says nothing about the next one ([`Failed`]).
 //! 3. A retiring socket is accepted empty, then closed. Its connections stay.
 //! 4. A worker that has two connections more than the one with the fewest hands the next to that one, before it reads
 //!    from it. Asking one random worker would leave one in six cases of 16 connections on 4 workers with one worker that
 //!    has more than twice as many as another.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fairlead_balance::{Micros, Rng};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
+use rustix::io::Errno;
 
 use super::slab::Key;
 use super::{Bind, Worker};
@@ -49,8 +50,48 @@ enum Backlog {
     Empty,
     /// More is waiting; look again at once.
     More,
-    /// No descriptor; look again later.
+    /// Nothing can be accepted now; look again later.
+    Stuck,
+}
+
+/// What a failed accept says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failed {
+    /// Nobody waits.
+    Empty,
+    /// The connection at the front of the backlog is gone, and with it the error that it had.
+    Lost,
+    /// The process or the system has no descriptor or no memory for the one at the front.
     Starved,
+    /// The socket itself is no good. No code of a TCP socket that listens is known to mean that.
+    Broken,
+}
+
+impl Failed {
+    /// Linux hands out the pending errors of connections, and asks that they be treated like EAGAIN, by another try
+    /// (accept(2), "Error handling"); a firewall's refusal (EPERM) is one connection's too.
+    fn of(error: &std::io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::AGAIN) => Self::Empty,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Starved,
+            Some(
+                Errno::CONNABORTED
+                | Errno::CONNRESET
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::NONET
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::TIMEDOUT,
+            ) => Self::Lost,
+            _ => Self::Broken,
+        }
+    }
 }
 
 pub(super) fn is_listener(token: Token) -> bool {
@@ -157,7 +198,7 @@ impl Worker {
         let again_at = match self.accept_some(index) {
             Backlog::Empty => None,
             Backlog::More => Some(self.now),
-            Backlog::Starved => Some(self.now + PAUSE),
+            Backlog::Stuck => Some(self.now + PAUSE),
         };
         if let Some(listening) = self.listeners.get_mut(index).and_then(Option::as_mut) {
             listening.again_at = again_at;
@@ -165,6 +206,7 @@ impl Worker {
     }
 
     fn accept_some(&mut self, index: usize) -> Backlog {
+        let mut lost = 0;
         for _ in 0..PER_TURN {
             let Some(listening) = self.listeners.get(index).and_then(Option::as_ref) else {
                 return Backlog::Empty;
@@ -172,19 +214,20 @@ impl Worker {
             let bind = listening.bind;
             match listening.socket.accept() {
                 Ok((stream, peer)) => self.on_accepted(stream, peer, bind),
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return Backlog::Empty,
-                    // The client left before it was accepted.
-                    ErrorKind::ConnectionAborted | ErrorKind::Interrupted | ErrorKind::ConnectionReset => {}
-                    _ => {
-                        if !self.shed(index) {
-                            return Backlog::Starved;
-                        }
+                Err(error) => match Failed::of(&error) {
+                    Failed::Empty => return Backlog::Empty,
+                    Failed::Lost => lost += 1,
+                    Failed::Starved if self.shed(index) => {}
+                    Failed::Starved => return Backlog::Stuck,
+                    Failed::Broken => {
+                        self.cell().stats.refused.add("accept_failed");
+                        return Backlog::Stuck;
                     }
                 },
             }
         }
-        Backlog::More
+        // A code that is not one connection's after all would be there again at once.
+        if lost == PER_TURN { Backlog::Stuck } else { Backlog::More }
     }
 
     /// Accepts and closes one connection with the reserved descriptor. False if that cannot be done.
@@ -271,5 +314,53 @@ impl Worker {
             self.cell().unassign();
             self.cell().stats.connections.sub(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(code: Errno) -> Failed {
+        Failed::of(&std::io::Error::from_raw_os_error(code.raw_os_error()))
+    }
+
+    #[test]
+    fn only_want_of_descriptors_or_memory_sends_a_client_away() {
+        for code in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert_eq!(failed(code), Failed::Starved, "{code:?}");
+        }
+        assert_eq!(failed(Errno::AGAIN), Failed::Empty);
+        assert_eq!(failed(Errno::WOULDBLOCK), Failed::Empty);
+    }
+
+    #[test]
+    fn a_connection_that_died_in_the_backlog_is_passed_over() {
+        // As accept(2) lists them, and those that TCP has besides.
+        for code in [
+            Errno::NETDOWN,
+            Errno::PROTO,
+            Errno::NOPROTOOPT,
+            Errno::HOSTDOWN,
+            Errno::NONET,
+            Errno::HOSTUNREACH,
+            Errno::OPNOTSUPP,
+            Errno::NETUNREACH,
+            Errno::CONNABORTED,
+            Errno::CONNRESET,
+            Errno::TIMEDOUT,
+            Errno::PERM,
+            Errno::INTR,
+        ] {
+            assert_eq!(failed(code), Failed::Lost, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_there_again_at_once_waits() {
+        for code in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::FAULT] {
+            assert_eq!(failed(code), Failed::Broken, "{code:?}");
+        }
+        assert_eq!(Failed::of(&std::io::Error::other("no code")), Failed::Broken);
     }
 }
