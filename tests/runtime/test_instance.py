@@ -172,6 +172,13 @@ class Instance(Directory):
             for path in self._manifests.rglob("*")
         }
 
+    def recorded(self) -> list[tuple[str, str]]:
+        """File and kind of what it has recorded of its folder."""
+        record = next((self._folder / "state/fairlead").glob("*/objects.jsonl"), None)
+        lines = record.read_text().splitlines()[1:] if record is not None else ()
+        found = [json.loads(line) for line in lines]
+        return [(one["path"], one["content"]["kind"]) for one in found]
+
     def sockets(self) -> list[Path]:
         return list((self._folder / "run/fairlead").glob("*.sock"))
 
@@ -389,6 +396,85 @@ def test_limits_hold_and_at_that_of_connections_the_admin_api_and_health_answer(
             connection.request("GET", "/", headers={"Host": HOST})
             assert connection.getresponse().read() == b"one"
     limited.until(lambda: limited.ask(address) == (200, "one"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "down"),
+    [
+        (documents(gateway("edge"), service("web"), "\nkind: [\n"), False),
+        (documents(gateway("edge"), route("web"), "\nkind: [\n"), False),
+        (documents(gateway("edge"), route("web").replace("port: 80", "port: x"), service("web")), True),
+        ("kind: [\n", True),
+    ],
+    ids=[
+        "its route, while it runs",
+        "its service, while it runs",
+        "its route is refused, while it is down",
+        "all of it, while it is down",
+    ],
+)
+def test_what_a_file_lacks_since_it_broke_is_served_by_the_next_controller_too(
+    broken: str, *, down: bool, instance: Instance
+) -> None:
+    address = instance.address("edge")
+    instance.until(lambda: instance.ask(address) == (200, "one"))
+    instance.until(lambda: ("web.yaml", "HTTPRoute") in instance.recorded())
+
+    def told() -> bool:
+        rows = instance.get("findings").get("items", [])
+        served.add(instance.ask(address))
+        return any(row["spec"]["where"].startswith("web.yaml:") for row in rows)
+
+    served: set[tuple[int, str]] = set()
+    if down:
+        assert instance.end() == 0
+        instance.write("web.yaml", broken)
+        instance.start()
+    else:
+        instance.write("web.yaml", broken)
+        instance.until(told)
+        controller = instance.half("controller")
+        os.kill(controller, signal.SIGKILL)
+        instance.until(lambda: instance.half("controller") not in {0, controller})
+    instance.until(told)
+    instance.until(instance.programmed)
+    assert served | {instance.ask(address)} == {(200, "one")}
+
+    instance.write("web.yaml", documents(gateway("edge"), service("web")))
+    instance.until(lambda: instance.ask(address)[0] == 404)
+
+
+def test_a_folder_that_cannot_be_listed_is_served_on_and_told(instance: Instance) -> None:
+    address = instance.address("edge")
+    instance.until(lambda: instance.ask(address) == (200, "one"))
+    instance.until(lambda: ("web.yaml", "HTTPRoute") in instance.recorded())
+    away = instance._manifests.rename(instance._folder / "away")
+
+    def told() -> set[str]:
+        return {row["spec"]["where"] for row in instance.get("findings").get("items", [])}
+
+    instance.until(lambda: told() == {"."})
+    assert instance.ask(address) == (200, "one")
+    away.rename(instance._manifests)
+    instance.until(lambda: told() == set())
+    instance.remove("web.yaml")
+    instance.until(lambda: instance.ask(address)[0] == 0)
+
+
+def test_the_gateway_class_that_nobody_wrote_is_of_the_controller_that_is_named(made: Made) -> None:
+    instance = made("--controller-name=example.com/mine")
+    instance.start()
+    address = instance.address("edge")
+    instance.until(lambda: instance.ask(address) == (200, "one"))
+    (parent,) = instance.get("routes", "web")["status"]["parents"]
+    assert parent["controllerName"] == "example.com/mine"
+
+
+def test_a_directory_is_served_and_told_of_where_no_status_is_written(made: Made) -> None:
+    instance = made("--no-status")
+    instance.start()
+    address = instance.address("edge")
+    instance.until(lambda: instance.ask(address) == (200, "one"))
 
 
 def test_the_halves_die_alone(instance: Instance) -> None:
