@@ -148,8 +148,53 @@ fn a17_a_trusted_hop_is_appended_to() {
     let edits = believing(Trust::Everything);
     assert_eq!(
         upstream(head, &edits),
-        "GET / HTTP/1.1\r\nHost: a\r\nx-forwarded-proto: https\r\nA: 1\r\nForwarded: for=x\r\n\
-         X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.7\r\nX-Forwarded-Host: a\r\n\r\n"
+        "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nForwarded: for=x\r\n\
+         X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\
+         X-Forwarded-Host: a\r\n\r\n"
+    );
+}
+
+#[test]
+fn a17_a_trusted_hops_word_counts_if_it_is_one() {
+    let given = |field: &str, values: &[&str]| {
+        let lines: Vec<_> = values.iter().map(|value| format!("{field}:{value}\r\nB: 1\r\n")).collect();
+        let lines = lines.concat();
+        let passed =
+            upstream(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"), &believing(Trust::Everything));
+        let of_field = |line: &&str| line.to_ascii_lowercase().starts_with(field);
+        passed.lines().filter(of_field).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (field, name, ours, theirs, other) in [
+        ("x-forwarded-proto", "X-Forwarded-Proto", "http", "https", "wss"),
+        ("x-forwarded-host", "X-Forwarded-Host", "a", "b.test:8443", "c.test"),
+    ] {
+        let line = |value: &str| [format!("{name}: {value}")];
+        let upper = theirs.to_ascii_uppercase();
+        for said in [&[theirs][..], &[theirs, theirs], &[theirs, &upper], &["", theirs], &[theirs, " \t"]] {
+            assert_eq!(given(field, said), line(theirs), "{said:?}");
+        }
+        // Nothing, or two things: whoever reads the first line and whoever reads the last must not differ.
+        for said in
+            [&[][..], &[""], &[" ", "\t"], &[theirs, other], &[theirs, theirs, other], &[other, "", theirs]]
+        {
+            assert_eq!(given(field, said), line(ours), "{said:?}");
+        }
+    }
+    let edits = RequestEdits { forwarded: None, ..RequestEdits::default() };
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nx-forwarded-proto: \r\nX-Forwarded-Proto: x\r\n\r\n";
+    assert_eq!(upstream(head, &edits), head, "what is to be left alone is");
+}
+
+#[test]
+fn a17_who_names_no_host_has_none_told_of() {
+    let head = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n";
+    let told = "GET / HTTP/1.1\r\nHost: \r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n";
+    for trust in [Trust::Nothing, Trust::Addresses, Trust::Everything] {
+        assert_eq!(upstream(&format!("{head}\r\n"), &believing(trust)), format!("{told}\r\n"));
+    }
+    assert_eq!(
+        upstream(&format!("{head}X-Forwarded-Host: b\r\n\r\n"), &believing(Trust::Everything)),
+        format!("{told}X-Forwarded-Host: b\r\n\r\n")
     );
 }
 

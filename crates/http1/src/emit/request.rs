@@ -24,7 +24,8 @@ pub enum Trust {
     Nothing,
     /// Its X-Forwarded-For is kept and appended to: a list whose end alone is ours. The others are removed.
     Addresses,
-    /// All of it is kept, and X-Forwarded-For appended to.
+    /// All of it is kept, and X-Forwarded-For appended to. Of fields that have one value only what it says unmistakably:
+    /// who says nothing, or two things, is not believed there.
     Everything,
 }
 
@@ -35,10 +36,10 @@ pub struct Forwarded {
     pub client: IpAddr,
     /// How far the sender is believed.
     pub trust: Trust,
-    /// Sets X-Forwarded-Proto; that of a sender who is believed in everything is kept.
+    /// Sets X-Forwarded-Proto; what a sender says who is believed in everything is kept.
     pub proto: Option<Scheme>,
-    /// Sets X-Forwarded-Host to the authority that was asked for; that of a sender who is believed in everything is
-    /// kept.
+    /// Sets X-Forwarded-Host to the authority that was asked for, if there is one (HTTP/1.0 need not name any); what a
+    /// sender says who is believed in everything is kept.
     pub host: bool,
 }
 
@@ -90,8 +91,8 @@ impl RequestHead {
             .with(FieldKind::Upgrade, self.upgrade)
             .with(FieldKind::Expect, self.expect_continue)
             .with(FieldKind::XForwardedFor, edits.forwarded.is_none())
-            .with(FieldKind::XForwardedProto, believed)
-            .with(FieldKind::XForwardedHost, believed)
+            .with(FieldKind::XForwardedProto, edits.forwarded.is_none())
+            .with(FieldKind::XForwardedHost, edits.forwarded.is_none())
             .with(FieldKind::Forwarding, believed);
         let run = as_it_is.then_some(self.method_name.start as usize);
         write_kept(out, buf, run, &storage.fields, self.len - 2, keep);
@@ -125,32 +126,63 @@ impl RequestHead {
 
     fn write_forwarded(&self, buf: &[u8], storage: &HeadStorage, out: &mut Vec<u8>, forwarded: &Forwarded) {
         out.extend_from_slice(b"X-Forwarded-For: ");
-        let (mut has_proto, mut has_host) = (false, false);
+        let (mut proto, mut host) = (Claim::None, Claim::None);
         if forwarded.trust != Trust::Nothing {
+            let believed = forwarded.trust == Trust::Everything;
             // One line in the order of the hops, for applications that read only one.
-            for field in &storage.fields {
+            for field in storage.fields.iter().filter(|field| !field.value.is_empty()) {
+                let value = field.value.of(buf);
                 match field.kind {
-                    FieldKind::XForwardedFor if !field.value.is_empty() => {
-                        out.extend_from_slice(field.value.of(buf));
+                    FieldKind::XForwardedFor => {
+                        out.extend_from_slice(value);
                         out.extend_from_slice(b", ");
                     }
-                    FieldKind::XForwardedProto => has_proto = forwarded.trust == Trust::Everything,
-                    FieldKind::XForwardedHost => has_host = forwarded.trust == Trust::Everything,
+                    FieldKind::XForwardedProto if believed => proto = proto.and(value),
+                    FieldKind::XForwardedHost if believed => host = host.and(value),
                     _ => {}
                 }
             }
         }
         write_address(out, forwarded.client);
         // With the end of the line before: each piece costs as much as its bytes.
-        out.extend_from_slice(match forwarded.proto {
-            Some(Scheme::Http) if !has_proto => b"\r\nX-Forwarded-Proto: http\r\n",
-            Some(Scheme::Https) if !has_proto => b"\r\nX-Forwarded-Proto: https\r\n",
-            _ => b"\r\n",
+        out.extend_from_slice(match (proto, forwarded.proto) {
+            (Claim::One(_), _) | (_, None) => b"\r\n",
+            (_, Some(Scheme::Http)) => b"\r\nX-Forwarded-Proto: http\r\n",
+            (_, Some(Scheme::Https)) => b"\r\nX-Forwarded-Proto: https\r\n",
         });
-        if let Some(authority) = self.authority(buf).filter(|_| forwarded.host && !has_host) {
+        if let Claim::One(proto) = proto {
+            write_line(out, b"X-Forwarded-Proto", proto);
+        }
+        let host = match host {
+            Claim::One(host) => Some(host),
+            _ => self.authority(buf).filter(|_| forwarded.host),
+        };
+        if let Some(host) = host {
             out.extend_from_slice(b"X-Forwarded-Host: ");
-            out.extend_from_slice(authority);
+            out.extend_from_slice(host);
             out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// What the lines of a field say that has one value.
+#[derive(Debug, Clone, Copy)]
+enum Claim<'a> {
+    /// Nothing.
+    None,
+    /// This, each of them.
+    One(&'a [u8]),
+    /// Different things.
+    Several,
+}
+
+impl<'a> Claim<'a> {
+    /// With another line.
+    fn and(self, value: &'a [u8]) -> Self {
+        match self {
+            Self::None => Self::One(value),
+            Self::One(known) if known.eq_ignore_ascii_case(value) => self,
+            Self::One(_) | Self::Several => Self::Several,
         }
     }
 }

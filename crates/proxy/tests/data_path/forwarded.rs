@@ -159,3 +159,34 @@ fn a17_appending_keeps_a_strangers_list_of_addresses_and_nothing_else() {
     assert_eq!(proto, ["https"]);
     proxy.finish();
 }
+
+#[test]
+fn a17_a_trusted_peer_that_says_nothing_or_two_things_is_not_believed() {
+    let backend = Backend::saying("x");
+    let proxy = Proxy::with(with(r#"{"trusted": ["127.0.0.2"]}"#), &[&backend]);
+    let mut client = Client::connect_from("127.0.0.2", proxy.address);
+    for (claims, proto, host) in [
+        ("X-Forwarded-Proto:\r\nX-Forwarded-Host: \r\n", "http", "app.test"),
+        (
+            "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Host: b\r\n",
+            "http",
+            "app.test",
+        ),
+        (
+            "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\nX-Forwarded-Host: A\r\n",
+            "https",
+            "a",
+        ),
+        (
+            "X-Forwarded-Proto:\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\nX-Forwarded-Host:\r\n",
+            "https",
+            "a",
+        ),
+    ] {
+        client.send(format!("{FIRST}{claims}\r\n"));
+        assert_eq!(client.response("GET").status, 200, "{claims:?}");
+        assert_eq!(values(&backend, "x-forwarded-proto"), [proto], "{claims:?}");
+        assert_eq!(values(&backend, "x-forwarded-host"), [host], "{claims:?}");
+    }
+    proxy.finish();
+}
