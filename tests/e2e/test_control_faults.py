@@ -58,44 +58,6 @@ def assert_changes_arrive(cluster: Cluster, namespace: Namespace, gateway: str, 
     )
 
 
-def test_death_of_the_controller_fails_no_request(
-    cluster: Cluster, namespace: Namespace, fairlead: Fairlead, gateway: str
-) -> None:
-    plan = serve(cluster, namespace, gateway)
-    with cluster.load(plan) as load:
-        time.sleep(1)
-        for killed in range(2):
-            old = fairlead.halves()["controller"]
-            fairlead.kill("controller")
-            fairlead.wait_for_new("controller", old)
-            # Its successor writes status at once: it need not wait for the dead one's Lease to expire.
-            route = f"after-{killed}"
-            namespace.apply(manifests.http_route(route, f"{route}.example", "echo"))
-            namespace.kubectl(
-                "wait", "--for=jsonpath={.status.parents[0]}", "--timeout=8s", f"httproute/{route}"
-            )
-        assert_changes_arrive(cluster, namespace, gateway, within=15)
-        result = load.stop()
-    assert_unharmed(result, plan)
-
-
-def test_restart_of_the_controller_without_api_server_removes_nothing(
-    cluster: Cluster, namespace: Namespace, fairlead: Fairlead, gateway: str
-) -> None:
-    plan = serve(cluster, namespace, gateway)
-    with cluster.load(plan) as load:
-        with cluster.without_api_server():
-            old = fairlead.halves()["controller"]
-            fairlead.kill("controller")
-            fairlead.wait_for_new("controller", old)
-            time.sleep(5)
-            assert fairlead.ready(), "readiness does not depend on the API server"
-        assert_changes_arrive(cluster, namespace, gateway, within=15)
-        result = load.stop()
-    cluster.recover()
-    assert_unharmed(result, plan)
-
-
 @pytest.fixture
 def granting(namespace: Namespace) -> Iterator[Namespace]:
     """Another namespace."""
@@ -120,9 +82,56 @@ def use_optional_kinds(cluster: Cluster, namespace: Namespace, granting: Namespa
     eventually("first answer", lambda: cluster.get(gateway, 8080, GRANTED).status == 200)
 
 
+def test_death_of_the_controller_fails_no_request(
+    cluster: Cluster, namespace: Namespace, fairlead: Fairlead, gateway: str
+) -> None:
+    plan = serve(cluster, namespace, gateway)
+    with cluster.load(plan) as load:
+        time.sleep(1)
+        for killed in range(2):
+            old = fairlead.halves()["controller"]
+            fairlead.kill("controller")
+            fairlead.wait_for_new("controller", old)
+            # Its successor writes status at once: it need not wait for the dead one's Lease to expire.
+            route = f"after-{killed}"
+            namespace.apply(manifests.http_route(route, f"{route}.example", "echo"))
+            namespace.kubectl(
+                "wait", "--for=jsonpath={.status.parents[0]}", "--timeout=8s", f"httproute/{route}"
+            )
+        assert_changes_arrive(cluster, namespace, gateway, within=15)
+        result = load.stop()
+    assert_unharmed(result, plan)
+
+
+def test_restart_of_the_controller_without_api_server_removes_nothing(
+    cluster: Cluster, namespace: Namespace, granting: Namespace, fairlead: Fairlead, gateway: str
+) -> None:
+    plan = serve(cluster, namespace, gateway)
+    use_optional_kinds(cluster, namespace, granting, gateway)
+    plan.hosts, plan.identified = [HOST, GRANTED], True
+    with cluster.load(plan) as load:
+        with cluster.without_api_server():
+            old = fairlead.halves()["controller"]
+            fairlead.kill("controller")
+            fairlead.wait_for_new("controller", old)
+            time.sleep(5)
+            assert fairlead.ready(), "readiness does not depend on the API server"
+        assert_changes_arrive(cluster, namespace, gateway, within=15)
+        result = load.stop()
+    cluster.recover()
+    assert_unharmed(result, plan)
+    assert_policy_held(fairlead)
+
+
 def known(fairlead: Fairlead) -> set[str]:
     """The kinds that the controller has listed."""
     return {PLURALS[kind["kind"]] for kind in fairlead.instance()["kinds"] if kind["synced"]}
+
+
+def assert_policy_held(fairlead: Fairlead) -> None:
+    """All requests of the load for HOST were balanced by the policy."""
+    picked = Counter(line.lb_reason for line in fairlead.access_log() if line.id and line.host == HOST)
+    assert set(picked) == {"turn"}, f"the policy held all the time, but: {picked}"
 
 
 def assert_never_denied(watch: Watch, name: str, entries: str, kind: str) -> None:
@@ -133,7 +142,7 @@ def assert_never_denied(watch: Watch, name: str, entries: str, kind: str) -> Non
         assert all(entry is not None and entry["status"] == "True" for entry in held), event.object
 
 
-@pytest.mark.parametrize("fault", ["forbid", "hang"])
+@pytest.mark.parametrize("fault", ["forbid", "hang", "absent"])
 def test_a_kind_that_cannot_be_listed_removes_nothing(
     cluster: Cluster,
     namespace: Namespace,
@@ -174,8 +183,7 @@ def test_a_kind_that_cannot_be_listed_removes_nothing(
             assert fairlead.halves()["controller"] == healing, "no new controller was needed"
             result = load.stop()
         assert_unharmed(result, plan)
-        picked = Counter(line.lb_reason for line in fairlead.access_log() if line.id and line.host == HOST)
-        assert set(picked) == {"turn"}, f"the policy held all the time, but: {picked}"
+        assert_policy_held(fairlead)
         assert_never_denied(of_policies, "echo-round-robin", "ancestors", "Accepted")
         assert_never_denied(of_routes, "granted", "parents", "ResolvedRefs")
         # Known again, the grants count again.

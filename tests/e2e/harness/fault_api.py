@@ -1,8 +1,8 @@
-"""A reverse proxy in front of the API server that can refuse a resource or let it hang.
+"""A reverse proxy in front of the API server that can refuse a resource, let it hang, or know nothing of it.
 
 `python -m tests.e2e.harness.fault_api KUBECONFIG PORT` serves plain HTTP on loopback and speaks to the API
-server as the kubeconfig's user. `PUT /faults` with {"httproutes": "forbid", "services": "hang"} sets the
-faults of requests that come from then on; everything else passes through unchanged, watches included.
+server as the kubeconfig's user. `PUT /faults` with {"httproutes": "forbid", "services": "hang", "gateways": "absent"}
+sets the faults of requests that come from then on; everything else passes through unchanged, watches included.
 `GET /faults` tells what was asked for so far that is more than reading.
 """
 
@@ -61,6 +61,9 @@ class Proxy:
         fault = self.faults.get(resource_of(request.path))
         if fault == "hang":
             await asyncio.sleep(3600)
+        if fault == "absent":
+            # As a server without the CRD answers.
+            return web.Response(status=404, text="404 page not found\n")
         if fault == "forbid":
             status = {
                 "kind": "Status",
@@ -130,7 +133,7 @@ class FaultAPI:
         eventually("the fault proxy listens", lambda: self._try_set({}), within=15)
 
     def set(self, faults: dict[str, str]) -> None:
-        """Resource name to `forbid` or `hang`; replaces what was set before."""
+        """Resource name to `forbid`, `hang` or `absent`; replaces what was set before."""
         assert self._try_set(faults), "the fault proxy does not answer"
 
     def writes(self) -> list[str]:
