@@ -44,6 +44,9 @@ from fairlead.translate import (
 )
 
 _STATUS_S = 0.5
+_SWITCH_S = 0.0005
+"""How long a thread that parses manifests may keep the loop waiting for the interpreter; Python's own is ten times
+that, at every turn."""
 _FIRST_SYNC_S = 60.0
 """How long the collector waits for the first sync: while nothing can be read, garbage must not grow for ever."""
 
@@ -274,6 +277,7 @@ async def control(settings: Settings) -> None:
 def main(settings: Settings) -> int:
     """Runs the controller; returns the exit code."""
     configure_logging(level=settings.log_level)
+    sys.setswitchinterval(_SWITCH_S)
     try:
         asyncio.run(control(settings))
     except FairleadError as error:
