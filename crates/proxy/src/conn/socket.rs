@@ -205,6 +205,12 @@ impl Socket {
         let _ = SockRef::from(&self.stream).set_tcp_user_timeout(Some(timeout));
     }
 
+    /// Lets the kernel hold so little of what is sent that it takes a part at a time.
+    #[cfg(test)]
+    pub(crate) fn set_send_buffer(&self, bytes: usize) {
+        SockRef::from(&self.stream).set_send_buffer_size(bytes).unwrap();
+    }
+
     /// Takes it out of the poller and closes it.
     pub(crate) fn close(mut self, registry: &Registry) {
         let _ = registry.deregister(&mut self.stream);

@@ -205,7 +205,8 @@ fn an_endpoint_may_end_its_direction_behind_any_byte_and_still_hear_the_client()
 
 #[test]
 fn a_101_that_comes_before_the_request_was_read_is_good() {
-    // As eager as may be: when the request's first byte has come. Before that it would be nobody's answer.
+    // As eager as may be: when the request's first byte has come. Before that it would be nobody's answer. (Here the proxy
+    // may have sent all of it by then; that it has not is forced in the worker's own test `early_switch`.)
     let backend = Backend::raw(|mut stream, _| {
         stream.peek(&mut [0]).unwrap();
         stream.write_all(&[SWITCH, FRAMES].concat()).unwrap();

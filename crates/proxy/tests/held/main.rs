@@ -65,6 +65,9 @@ fn cases() -> Vec<Case> {
     let wordy = format!("GET /{} HTTP/1.1\r\nhost: app.test\r\n{logged}\r\n", "x".repeat(1_800));
     // It gains a blank on its way, for which there is no room in front of it.
     let growing = large_answer("HTTP/1.1 200 OK\r\ncontent-length:600\r\n") + &"x".repeat(600);
+    // The same behind large interim heads: one that fills the buffer, and several that fill it together.
+    let early = |fields: usize| format!("HTTP/1.1 103 Early Hints\r\nlink: {}\r\n\r\n", "x".repeat(fields));
+    let hinted = early(36_000) + &early(12_000).repeat(3) + &growing;
     let (whole, body) = (40_960, 1_024);
     let post = format!("POST / HTTP/1.1\r\n{HEAD}content-length: {body}\r\nx-large: ");
     let post = format!("{post}{}\r\n\r\n{}", "x".repeat(whole - post.len() - 4 - body), "x".repeat(body));
@@ -177,6 +180,20 @@ fn cases() -> Vec<Case> {
             client: Does::Floods(pipelined),
             answer: growing.clone(),
             backend: Does::Answers(growing.leak().as_bytes()),
+        },
+        Case {
+            name: "a client that pipelines and does not read large heads of interim answers",
+            request: get.clone(),
+            client: Does::Floods(pipelined),
+            answer: hinted.clone(),
+            backend: Does::Answers(hinted.leak().as_bytes()),
+        },
+        Case {
+            name: "a client of HTTP/1.0 that does not read a chunked body",
+            request: format!("GET / HTTP/1.0\r\n{HEAD}\r\n"),
+            client: Does::Nothing,
+            answer: "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(),
+            backend: Does::Floods(chunks),
         },
         Case {
             name: "an endpoint that does not end a large head, and a client that pipelines",

@@ -3,6 +3,7 @@
 
 mod behind;
 mod deadlines;
+mod early_switch;
 mod half_closed;
 mod line;
 mod root;
