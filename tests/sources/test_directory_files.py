@@ -53,6 +53,11 @@ def test_a_file_that_is_not_text_is_reported(tmp_path: Path) -> None:
     assert scan(tmp_path)[0].error == "not UTF-8 at byte 0"
 
 
+def test_a_named_pipe_is_reported_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    assert scan(tmp_path)[0].error == "not a regular file"
+
+
 def test_a_link_to_the_parent_does_not_loop(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("")
     (tmp_path / "loop").symlink_to(tmp_path)

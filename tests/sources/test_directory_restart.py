@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from fairlead.resources import Kind
 from fairlead.sources import Change, Finding, Removed, Upserted
@@ -138,3 +139,25 @@ async def test_the_record_follows_what_is_in_force(tmp_path: Path) -> None:
         await become({"Service"})
     finally:
         task.cancel()
+
+
+async def test_a_record_that_cannot_be_written_is_said_once_and_written_when_it_can_be(
+    tmp_path: Path,
+) -> None:
+    root, record = tmp_path / "manifests", tmp_path / "state" / "objects.jsonl"
+    root.mkdir()
+    (root / "a.yaml").write_text(ALL)
+
+    def said() -> list[object]:
+        return [line["event"] for line in logs if line.get("path") == str(record)]
+
+    with capture_logs() as logs:
+        task = asyncio.create_task(DirectorySource(root, record=record).run(lambda _: None))
+        try:
+            await asyncio.to_thread(eventually, "it is said", said)
+            record.parent.mkdir()
+            await asyncio.to_thread(eventually, "it is said", lambda: len(said()) > 1)
+        finally:
+            task.cancel()
+        assert said() == ["record not written", "record written"]
+    assert len(load(record, root)) == 2

@@ -9,6 +9,7 @@ Laws:
 """
 
 import os
+import stat
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -53,12 +54,12 @@ def fingerprint(root: Path, known: AbstractSet[str] = frozenset()) -> Fingerprin
     marks: list[tuple[str | int | None, ...]] = [(each.path, each.error) for each in found.problems]
     for name in found.names:
         try:
-            stat = (root / name).stat()
+            now = (root / name).stat()
         except OSError as error:
             marks.append((name, error.errno))
         else:
             # ctime too: it alone tells that a file may be read now.
-            marks.append((name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+            marks.append((name, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns))
     return tuple(marks)
 
 
@@ -133,7 +134,10 @@ def _unlisted(folder: str, error: OSError) -> ManifestFile:
 
 def _read(root: Path, name: str) -> ManifestFile:
     try:
-        with (root / name).open("rb") as file:
+        # A named pipe would have us wait for whoever writes into it.
+        with os.fdopen(os.open(root / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return ManifestFile(name, error="not a regular file")
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         return ManifestFile(name, error=error.strerror or str(error))
