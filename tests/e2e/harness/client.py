@@ -80,6 +80,8 @@ class Record(msgspec.Struct, array_like=True):
     """A connection was opened for it: none was there, or the server had closed it."""
     request_id: str = ""
     """Where the plan is identified."""
+    offered: float = 0.0
+    """When the client came to it: later than due by its own lateness, before sent by the wait for a connection."""
 
     @property
     def ok(self) -> bool:
@@ -145,6 +147,11 @@ class Connection(asyncio.Protocol):
             self.opening = self.load.loop.create_task(self._open(record))
         else:
             self._write(record)
+
+    def close(self) -> None:
+        """Ends the connection; no request is on its way."""
+        if self.transport is not None:
+            self.transport.close()
 
     async def _open(self, record: Record) -> None:
         plan = self.load.plan
@@ -219,7 +226,7 @@ class Load:
         self.idle: deque[Connection] = deque()
         self.waiting: deque[Record] = deque()
         self.records: list[Record] = []
-        self.opened = 0
+        self.connections: list[Connection] = []
         self.open_requests = 0
         self.stopping = False
         self.over = asyncio.Event()
@@ -237,14 +244,13 @@ class Load:
 
     def start(self) -> None:
         """Begins; every connection is opened by its first request."""
-        connections = [Connection(number, self) for number in range(self.plan.connections)]
+        self.connections = [Connection(number, self) for number in range(self.plan.connections)]
         self.loop.call_later(self.plan.seconds, self.stop)
         if self.plan.rate is None:
-            for connection in connections:
+            for connection in self.connections:
                 self._next_of(connection)
         else:
-            self.idle.extend(connections)
-            self.opened = len(connections)
+            self.idle.extend(self.connections)
             self._next_due(self.loop.time())
 
     def stop(self) -> None:
@@ -282,6 +288,7 @@ class Load:
     def _new_record(self, due: float) -> Record:
         number = len(self.records)
         record = Record(number, self.plan.hosts[number % len(self.plan.hosts)], -1, due)
+        record.offered = time.monotonic()
         if self.plan.identified:
             record.request_id = f"{self._run}-{number}"
         self.records.append(record)
@@ -304,9 +311,9 @@ class Load:
             record = self._new_record(due)  # the loop's clock is the monotonic one
             if self.idle:
                 self.idle.popleft().send(record)
-            elif self.opened < self.plan.connections + self.plan.extra:
-                Connection(self.opened, self).send(record)
-                self.opened += 1
+            elif len(self.connections) < self.plan.connections + self.plan.extra:
+                self.connections.append(Connection(len(self.connections), self))
+                self.connections[-1].send(record)
             else:
                 self.waiting.append(record)
             due += self.random.expovariate(self.plan.rate) if self.plan.poisson else 1 / self.plan.rate
@@ -319,6 +326,9 @@ async def run(plan: Plan) -> list[Record]:
     load.loop.add_signal_handler(signal.SIGTERM, load.stop)
     load.start()
     await load.over.wait()
+    for connection in load.connections:
+        connection.close()
+    await asyncio.sleep(0)  # sockets are closed in the loop's next turn
     return load.records
 
 
