@@ -17,6 +17,7 @@ __all__ = [
     "Careless",
     "Message",
     "RefusedError",
+    "UnknownMethodError",
     "as_h11",
     "as_llhttp",
     "carelessly",
@@ -341,8 +342,10 @@ class Agreed:
             raise RefusedError(f"h11 reads {first}, llhttp reads {second}")
 
 
-def until_refused(make: Callable[[], as_h11 | as_llhttp], data: bytes) -> tuple[list[Message], bool]:
-    """What a reader finds in front of the first thing that it refuses, and whether that was an unknown method."""
+def until_refused(
+    make: Callable[[], as_h11 | as_llhttp], data: bytes
+) -> tuple[list[Message], RefusedError | None]:
+    """What a reader finds in front of the first thing that it refuses, and why it does if it does."""
     reader = make()
     found: list[Message] = []
     try:
@@ -350,5 +353,5 @@ def until_refused(make: Callable[[], as_h11 | as_llhttp], data: bytes) -> tuple[
         for piece in data.splitlines(keepends=True):
             found += reader.feed(piece)
     except RefusedError as refused:
-        return [*found, *refused.found], isinstance(refused, UnknownMethodError)
-    return found, False
+        return [*found, *refused.found], refused
+    return found, None

@@ -4,7 +4,15 @@ from functools import partial
 
 import pytest
 
-from tests.http1.readers import Agreed, RefusedError, as_h11, as_llhttp, llhttp_knows, until_refused
+from tests.http1.readers import (
+    Agreed,
+    RefusedError,
+    UnknownMethodError,
+    as_h11,
+    as_llhttp,
+    llhttp_knows,
+    until_refused,
+)
 
 GET = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
 BREW = b"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -50,16 +58,24 @@ def test_nor_is_one_whose_end_is_still_to_come() -> None:
 
 
 def test_what_a_reader_finds_in_front_of_what_it_refuses() -> None:
-    found, unknown = until_refused(as_llhttp, GET % 1 + BREW + GET % 2)
-    assert ([message.target for message in found], unknown) == ([b"/1"], True)
-    found, unknown = until_refused(as_llhttp, GET % 1 + b"GET /2 HTTP/1.1\r\nHost a\r\n\r\n")
-    assert ([message.target for message in found], unknown) == ([b"/1"], False)
+    found, refusal = until_refused(as_llhttp, GET % 1 + BREW + GET % 2)
+    assert [message.target for message in found] == [b"/1"]
+    assert isinstance(refusal, UnknownMethodError)
+    found, refusal = until_refused(as_llhttp, GET % 1 + b"GET /2 HTTP/1.1\r\nHost a\r\n\r\n")
+    assert [message.target for message in found] == [b"/1"]
+    assert type(refusal) is RefusedError
+    found, refusal = until_refused(as_h11, GET % 1 + (GET % 2)[:-2])
+    assert [message.target for message in found] == [b"/1"]
+    assert refusal is None, "its end is still to come"
 
 
 def test_h11_passes_over_one_empty_line_in_front_of_a_request() -> None:
     tolerant = partial(as_h11, empty_line_first=True)
     for data in (b"\r\n" + GET % 1 + b"\r\n" + GET % 2, GET % 1 + b"\r\n" + GET % 2):
-        found, _ = until_refused(tolerant, data)
+        found, refusal = until_refused(tolerant, data)
+        assert refusal is None
         assert [message.target for message in found][-1] == b"/2"
-    assert until_refused(tolerant, GET % 1 + b"\r\n\r\n" + GET % 2) == ([found[0]], False)
-    assert until_refused(as_h11, GET % 1 + b"\r\n" + GET % 2) == ([found[0]], False)
+    for make, empty in ((tolerant, b"\r\n\r\n"), (as_h11, b"\r\n")):
+        found, refusal = until_refused(make, GET % 1 + empty + GET % 2)
+        assert [message.target for message in found] == [b"/1"]
+        assert refusal is not None
