@@ -96,10 +96,14 @@ def test_recorded_addresses_come_back(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"gateways": 1}'])
-def test_a_broken_record_is_no_record(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"gateways": 1}', b'{"gateways": {"a/b": "\xff"}}', b"[" * 100_000],
+    ids=["nothing", "cut", "a list", "a number", "no text", "deep"],
+)
+def test_a_broken_record_is_no_record(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "addresses.json"
-    path.write_text(text)
+    path.write_bytes(content)
     assert load(path) == {}
 
 

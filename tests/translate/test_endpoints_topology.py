@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from fairlead import resources as k8s
-from fairlead.resources import KINDS, Kind
 from fairlead.translate import TranslateSettings
 from tests.translate.harness import NS, Lab, basics, endpoint, route, slice_
 
@@ -122,7 +121,7 @@ def test_node_hints_fail_open_if_one_endpoint_has_none() -> None:
 def test_what_a_service_says_of_traffic_and_affinity_changes_no_endpoint(fields: dict[str, object]) -> None:
     spec = {"ports": [{"name": "http", "port": 80}], **fields}
     manifest = {"metadata": {"namespace": NS, "name": "web"}, "spec": spec}
-    service = msgspec.json.decode(json.dumps(manifest), type=KINDS[Kind.SERVICE].type)
+    service = msgspec.json.decode(json.dumps(manifest), type=k8s.Service)
     here, elsewhere = (
         endpoint("10.0.0.1", pod="p1", node="n1", zone="a"),
         endpoint("10.0.0.2", pod="p2", node="n2", zone="b"),

@@ -8,6 +8,11 @@ Laws:
 
 from enum import StrEnum
 
+import msgspec
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON or MessagePack can raise on bad input: msgspec maps neither bad text nor deep nesting."""
+
 
 class ErrorSource(StrEnum):
     """Whose problem an error is."""

@@ -9,7 +9,6 @@ Laws:
 from fairlead.kube._backoff import Backoff, BackoffSettings
 from fairlead.kube._client import Client, ClientSettings
 from fairlead.kube._credentials import Credentials, Trust, load_credentials
-from fairlead.kube._decode import UNDECODABLE
 from fairlead.kube._effects import Deleted, Mended, Put, Readable, StoreChange, Undecodable, Unreadable
 from fairlead.kube._election import Election, LeaseSettings, LeaseSpec
 from fairlead.kube._errors import (
@@ -39,7 +38,6 @@ from fairlead.kube._store import Store, ref_of, service_of_slice
 from fairlead.kube._versions import compare_versions
 
 __all__ = [
-    "UNDECODABLE",
     "AlreadyExists",
     "Api",
     "Backoff",

@@ -11,14 +11,12 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fairlead.base import UNDECODABLE
 from fairlead.kube._errors import ProtocolError
 from fairlead.kube._store import HasMetadata
 from fairlead.resources import Ref
 
 T = TypeVar("T", bound=HasMetadata)
-
-UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding can raise on bad input."""
 
 
 class Broken(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ Laws:
 
 import msgspec
 
-from fairlead.base import ErrorSource, FairleadError
+from fairlead.base import UNDECODABLE, ErrorSource, FairleadError
 
 
 class KubeError(FairleadError):
@@ -198,7 +198,7 @@ def error_from_answer(
     """
     try:
         said = _status_decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         text = bytes(body)[:200].decode("utf-8", "replace").strip()
         said = _Status(message=text)
     code = said.code or status or 500

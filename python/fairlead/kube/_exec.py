@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.base import Clock, SystemClock
+from fairlead.base import UNDECODABLE, Clock, SystemClock
 from fairlead.kube._errors import CredentialsError
 from fairlead.kube._identity import ClientCertificate, PluginIdentity
 
@@ -184,7 +184,7 @@ class ExecPlugin:
             raise self._error(f"gave more than {OUTPUT_LIMIT} bytes")
         try:
             answer = msgspec.json.decode(output, type=_Answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNDECODABLE as error:
             raise self._error("gave something that is no ExecCredential") from error
         if answer.kind != "ExecCredential" or answer.api_version != self._config.api_version:
             raise self._error(

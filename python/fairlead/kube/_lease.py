@@ -11,8 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from fairlead.base import Clock, SystemClock, get_logger
-from fairlead.kube._decode import UNDECODABLE
+from fairlead.base import UNDECODABLE, Clock, SystemClock, get_logger
 from fairlead.kube._election import Effect, Election, LeaseSettings, LeaseSpec, Read, Record, Wait, Write
 from fairlead.kube._errors import AlreadyExists, Conflict, KubeError, NotFound, ProtocolError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.base import get_logger
+from fairlead.base import UNDECODABLE, get_logger
 from fairlead.resources import Ref
 
 
@@ -25,7 +25,7 @@ def load(path: Path) -> dict[Ref, str]:
         record = msgspec.json.decode(path.read_bytes(), type=_Record)
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNDECODABLE) as error:
         get_logger("addresses").warning("record not used", path=str(path), error=str(error))
         return {}
     return {Ref(*name.split("/", 1)): address for name, address in record.gateways.items() if "/" in name}

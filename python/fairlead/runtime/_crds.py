@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from fairlead import kube
+from fairlead.base import UNDECODABLE
 from fairlead.translate import GatewayAPI
 
 GROUP = "gateway.networking.k8s.io"
@@ -69,7 +70,7 @@ class CRDVersions:
                 return GatewayAPI(
                     problem=f"the versions of the CRDs cannot be read: {error.message} ({hint})"
                 )
-            except (kube.KubeError, *kube.UNDECODABLE) as error:
+            except (kube.KubeError, *UNDECODABLE) as error:
                 return GatewayAPI(problem=f"the versions of the CRDs cannot be read: {error}")
             bundles[name] = (crd.metadata.annotations or {}).get(_BUNDLE, "")
         return GatewayAPI(bundles=bundles)

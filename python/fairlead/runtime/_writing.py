@@ -10,7 +10,7 @@ from random import SystemRandom
 import msgspec
 
 from fairlead import kube, status
-from fairlead.base import Clock, Turns, get_logger
+from fairlead.base import UNDECODABLE, Clock, Turns, get_logger
 from fairlead.resources import KINDS, Kind, Ref
 
 
@@ -27,7 +27,7 @@ class KubeStatusApi:
             raise status.StatusGoneError(error.message) from error
         try:
             live = msgspec.json.decode(body, type=_Object)
-        except kube.UNDECODABLE as error:
+        except UNDECODABLE as error:
             # A proxy in front that answers 200 with a page of its own, say.
             raise kube.ProtocolError(f"the answer is no object: {error}", code="ObjectUnreadable") from error
         return status.Live(live.metadata.uid, live.metadata.resource_version, live.status)

@@ -17,8 +17,7 @@ from typing import Protocol
 import msgspec
 
 from fairlead import api
-from fairlead.base import Clock, FairleadError, Turns, get_logger
-from fairlead.kube import UNDECODABLE
+from fairlead.base import UNDECODABLE, Clock, FairleadError, Turns, get_logger
 from fairlead.resources import KINDS, Kind, Ref
 from fairlead.status._book import Name
 from fairlead.status._keeper import StatusKeeper

@@ -15,9 +15,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from fairlead.base import FairleadError, Turns, get_logger
+from fairlead.base import UNDECODABLE, FairleadError, Turns, get_logger
 from fairlead.snapshot import Stats, Subscribe, decode_from_proxy
 from fairlead.stream._session import Event, Gone, ProtocolError, Session
 from fairlead.stream._store import Store
@@ -28,9 +26,6 @@ STALL_S = 30.0
 
 HELLO_S = 5.0
 """How long a connection may stay silent before its hello."""
-
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding can raise on bad input."""
 
 _MAX_FRAME = 64 << 20
 _BUFFER = 1 << 18
@@ -121,7 +116,7 @@ class StreamServer:
                 )
                 await self._read(session, reader, wake)
                 sending.cancel()
-        except* (ProtocolError, *_UNDECODABLE, OSError, asyncio.IncompleteReadError) as group:
+        except* (ProtocolError, *UNDECODABLE, OSError, asyncio.IncompleteReadError) as group:
             self._log.warning("proxy cut off", proxy=session.proxy or number, reason=_reason(group))
         finally:
             del self._connections[session]
