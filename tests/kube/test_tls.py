@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shutil
 import ssl
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 from fairlead.kube import (
     Client,
     CredentialsError,
+    Disconnected,
     KubeError,
     TLSFailed,
     Unauthorized,
@@ -221,6 +224,23 @@ async def test_a_pair_that_does_not_belong_together_is_an_error_that_says_so(pki
             await ask(kubeconfig(pki, f"https://127.0.0.1:{server.port}", user=user))
     assert caught.value.code == "ClientCertificateInvalid"
     assert isinstance(caught.value.__cause__, CredentialsError)
+
+
+async def test_no_descriptor_left_for_a_certificate_is_a_connection_that_could_not_be_made(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    user = "client-certificate: client-1.pem\n    client-key: client-1.key"
+    async with tls_server(pki) as server:
+        path = kubeconfig(pki, f"https://127.0.0.1:{server.port}", user=user)
+        async with Client(load_credentials(kubeconfig=path, environ={}), settings=CLIENT) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "memfd_create", refuse)
+                with pytest.raises(Disconnected, match="Too many open files"):
+                    await client.get("/version")
+            assert await client.get("/version") == b"{}"
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from fairlead.base import VirtualClock
+from fairlead.base import FairleadError, VirtualClock
 from fairlead.resources import HTTPRoute, HTTPRouteStatus, Kind, ObjectMeta, ParentReference, Ref, StatusEntry
 from fairlead.snapshot import Key, Position
 from fairlead.snapshot import Kind as ResourceKind
@@ -260,6 +260,24 @@ class OddApi(Api):
             await super().patch(kind, ref, body)
         else:
             self.odd_writes += 1
+
+
+async def test_a_write_that_is_refused_for_days_is_tried_to_the_end() -> None:
+    class Refusing(OddApi):
+        async def read(self, kind: Kind, ref: Ref) -> Live:
+            self.reads += 1
+            return await super().read(kind, ref)
+
+    api = Refusing(FairleadError("no right"))
+    with capture_logs():
+        async with writing(api) as rig:
+            rig.state(msgspec.structs.replace(status(), ref=ODD))
+            for tries in range(1, 1200):  # every half minute for ten hours
+                await rig.until(lambda: api.reads == tries)  # noqa: B023
+                rig.clock.advance(60)
+                rig.writer.wake()
+            api.odd = b"{}"
+            await rig.until(lambda: api.odd_writes == 1)
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ class StatusWriter:
             self.wake()
 
     def _postpone(self, name: Name, due: _Due) -> None:
-        delay = min(_RETRY_MAX_S, _RETRY_MIN_S * 2**due.failures) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        delay = min(_RETRY_MAX_S, _RETRY_MIN_S * 2 ** min(due.failures, 10)) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
         self._due.setdefault(name, _Due(self._clock.monotonic() + delay, due.failures + 1))
 
     def _forget(self, name: Name) -> None:
