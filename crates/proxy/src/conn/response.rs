@@ -250,15 +250,9 @@ impl Worker {
     }
 
     fn begin_response(&mut self, key: Key, active: &mut Active, conn: Key, head: &ResponseHead) {
-        let (now, worker) = (self.now, self.index);
         let flow = &mut active.flow;
         let Some(buffer) = &mut flow.outbound else { return };
         flow.account.status = head.status;
-        if let Some(attempt) =
-            active.machine.carrier().and_then(|id| flow.attempts[usize::from(id.0)].as_ref())
-        {
-            attempt.endpoint.load.responded(now, worker, now.since(attempt.sent_at), head.status);
-        }
         let response = &mut flow.response;
         let client = flow.request.version;
         let delivery = head.delivery(client);
@@ -285,6 +279,7 @@ impl Worker {
             buffer.consume(head.len);
         }
         if switch {
+            self.note_response(active);
             return self.begin_tunnel(key, active, conn);
         }
         response.body = BodyReader::new(head.framing, &self.response_limits);
@@ -292,7 +287,7 @@ impl Worker {
         let taken = if response.ended { Ok(()) } else { flow.take_response_body() };
         let code = match taken {
             Ok(()) if flow.has_surplus() => BEHIND_RESPONSE,
-            Ok(()) => return,
+            Ok(()) => return self.note_response(active),
             Err(error) => error.reason().as_str(),
         };
         // Nothing of the head has left yet: as if it had been broken itself.
@@ -302,6 +297,15 @@ impl Worker {
         response.ended = false;
         response.stage = Stage::Waiting;
         self.refuse_response(key, active, code);
+    }
+
+    /// Tells the Ledger of a response that goes on.
+    fn note_response(&self, active: &Active) {
+        let (now, flow) = (self.now, &active.flow);
+        if let Some(attempt) = active.machine.carrier().and_then(|id| flow.attempt(id)) {
+            let (since, status) = (now.since(attempt.sent_at), flow.account.status);
+            attempt.endpoint.load.responded(now, self.index, since, status);
+        }
     }
 
     /// The response is with the kernel: the Endpoint's connection goes back or is closed.

@@ -1,5 +1,7 @@
 //! Bytes behind a response: refused while nothing of it has left, counted and closed upon later, never anybody's answer.
 
+use fairlead_balance::StatusClass;
+
 use super::{GET, OK, Peer, Rig};
 use crate::conn::buffer::{HEADROOM, READ_BYTES};
 use crate::conn::state::Stage;
@@ -8,9 +10,12 @@ const POISON: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison";
 
 /// The connection is closed, and the bytes are counted once, for the Endpoint too.
 #[track_caller]
-fn assert_counted(rig: &Rig, what: &str) {
+fn assert_counted(rig: &Rig, what: &str, class: StatusClass) {
     assert_eq!(rig.refused(), [("bytes_behind_response", 1)], "{what}");
     let state = &rig.pods[0].state;
+    let counted = [StatusClass::Success, StatusClass::NoResponse].map(|class| state.load.requests(class));
+    let failed = u64::from(class == StatusClass::NoResponse);
+    assert_eq!(counted, [1 - failed, failed], "{what}: one attempt");
     assert_eq!(state.last_failure.get().map(|(_, code)| code), Some("UPE"), "{what}");
     assert_eq!((rig.pods[0].connections(), rig.worker.pools.len()), (0, 0), "{what}");
     assert_eq!(rig.stats().retries.iter().count(), 0, "{what}: what breaks the rules is not asked again");
@@ -51,7 +56,7 @@ fn a15_with_bytes_behind_it_no_response_leaves() {
                 answer = client.head();
             }
             assert!(answer.starts_with("HTTP/1.1 502 "), "{what}: {answer}");
-            assert_counted(&rig, what);
+            assert_counted(&rig, what, StatusClass::NoResponse);
             assert_eq!(rig.logged(), (502, "UPE".to_owned(), "upstream_protocol_error".to_owned()), "{what}");
         }
     }
@@ -69,7 +74,7 @@ fn a15_bytes_behind_a_response_that_has_begun_to_leave_are_counted_and_it_goes_o
         });
         pod.send(&[rest, POISON].concat());
         rig.until("the end", |rig| rig.stats().exchanges.get() == 0);
-        assert_counted(&rig, "in the middle");
+        assert_counted(&rig, "in the middle", StatusClass::Success);
         client.end();
         rig.until("the client's end", |rig| rig.stats().connections.get() == 0);
         assert_eq!(client.rest().as_bytes(), response, "whole, and nothing behind it");
@@ -97,7 +102,7 @@ fn a15_bytes_behind_a_response_that_fills_its_buffer_are_counted_and_it_goes_on(
             assert_eq!(rig.refused(), [], "a Pod may end its connection");
             assert_eq!((rig.pods[0].connections(), rig.worker.pools.len()), (0, 0));
         } else {
-            assert_counted(&rig, "behind a full buffer");
+            assert_counted(&rig, "behind a full buffer", StatusClass::Success);
         }
     }
 }
