@@ -5,7 +5,7 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import pytest
@@ -21,8 +21,9 @@ Handler = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[
 async def server(handle: Handler) -> AsyncIterator[int]:
     """Calls `handle` with the number of each request whose head has arrived; yields the port."""
     count = 0
+    open_: set[asyncio.Task[None]] = set()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
         try:
             while await reader.readuntil(b"\r\n\r\n"):
@@ -32,10 +33,21 @@ async def server(handle: Handler) -> AsyncIterator[int]:
             pass
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_.add(asyncio.create_task(serve(reader, writer)))
 
     listening = await asyncio.start_server(connected, "127.0.0.1", 0)
-    async with listening:
-        yield listening.sockets[0].getsockname()[1]
+    try:
+        async with listening:
+            yield listening.sockets[0].getsockname()[1]
+    finally:
+        # A server that ends leaves its connections to themselves: their sockets would outlive the loop.
+        for task in open_:
+            task.cancel()
+        await asyncio.gather(*open_, return_exceptions=True)
 
 
 async def load(port: int, **options: object) -> list[Record]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.base import get_logger
+from fairlead.base import UNDECODABLE, get_logger
 
 FORMAT = 1
 
@@ -42,7 +42,7 @@ def load(record: Path, directory: Path) -> list[Recorded]:
             return []
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
+    except (OSError, *UNDECODABLE) as error:
         get_logger("directory").warning("record not used", path=str(record), error=str(error))
         return []
     return list(_decoded(lines))
@@ -77,5 +77,5 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[Recorded]:
     for line in lines:
         try:
             yield msgspec.json.decode(line, type=Recorded)
-        except (ValueError, msgspec.MsgspecError):
+        except UNDECODABLE:
             continue
