@@ -33,7 +33,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds, nothing is written")
     parser.add_argument("--prepare", action="store_true", help="build and get everything, measure nothing")
-    parser.add_argument("--rounds", type=int, default=20, help="of each case, at most")
+    parser.add_argument(
+        "--rounds", type=int, default=20, help="of each case, at most; at least one in each of five sets"
+    )
     parser.add_argument(
         "--minutes", type=float, default=9.0, help="for all rounds together; the rest takes about three"
     )

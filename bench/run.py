@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
     """How much is done."""
 
     rounds: int
-    """Of each case, at most."""
+    """Of each case, at most; at least one in each set."""
     seconds: float
     """For the rounds of all cases together."""
     sets: int = 5
@@ -111,7 +111,7 @@ def _rounds(
     """A set's share."""
     # Without a proxy only where the load is not as fast as it can be.
     direct = [Direct(Path(), Path(), 0, all_up[0].servers)] if case.rate else []
-    count = -(-plan.rounds // plan.sets)
+    count = max(1, plan.rounds // plan.sets)
     return bench.rounds(case, [*all_up, *direct], count, plan.seconds / cases / plan.sets)
 
 

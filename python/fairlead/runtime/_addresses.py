@@ -5,12 +5,11 @@ and tried again for as long as the record is behind; only the next start of the 
 """
 
 import asyncio
-import os
 from pathlib import Path
 
 import msgspec
 
-from fairlead.base import UNDECODABLE, get_logger
+from fairlead.base import UNDECODABLE, RecordTrouble, get_logger, replace_record
 from fairlead.resources import Ref
 
 
@@ -32,15 +31,9 @@ def load(path: Path) -> dict[Ref, str]:
 
 
 def save(path: Path, addresses: dict[Ref, str]) -> None:
-    """Replaces the record atomically."""
+    """Replaces the record. Raises OSError."""
     record = _Record(gateways={str(ref): address for ref, address in sorted(addresses.items())})
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(record)))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    replace_record(path, [msgspec.json.format(msgspec.json.encode(record))])
 
 
 class AddressRecord:
@@ -50,8 +43,7 @@ class AddressRecord:
         """`written`: what the record says."""
         self._path = path
         self._written = written
-        self._problem = ""
-        self._log = get_logger("addresses")
+        self._trouble = RecordTrouble("addresses", path)
 
     async def keep(self, addresses: dict[Ref, str]) -> None:
         """Writes what is not written yet; to be called again and again."""
@@ -60,11 +52,7 @@ class AddressRecord:
         try:
             await asyncio.to_thread(save, self._path, addresses)
         except OSError as error:
-            if str(error) != self._problem:
-                self._problem = str(error)
-                self._log.warning("record not written", path=str(self._path), error=self._problem)
+            self._trouble.failed(error)
             return
         self._written = addresses
-        if self._problem:
-            self._problem = ""
-            self._log.info("record written", path=str(self._path))
+        self._trouble.written()

@@ -39,7 +39,7 @@ from fairlead.sources._changes import Change, Finding, Removed, Sink, Synced, Un
 
 _log = get_logger("sources.cluster")
 
-UNDECODABLE = "Undecodable"
+_UNDECODABLE_CODE = "Undecodable"
 """The code of findings about objects that cannot be decoded."""
 
 
@@ -146,9 +146,11 @@ def _change(kind: Kind, change: StoreChange[Object], at: float) -> Change:
         case Unreadable():
             return Unavailable(kind, change.code, change.message)
         case Undecodable():
-            return Finding(UNDECODABLE, change.message, _where(kind, change.ref))
+            return Finding(_UNDECODABLE_CODE, change.message, _where(kind, change.ref))
         case Mended():
-            return Finding(UNDECODABLE, "can be decoded, or is gone", _where(kind, change.ref), resolved=True)
+            return Finding(
+                _UNDECODABLE_CODE, "can be decoded, or is gone", _where(kind, change.ref), resolved=True
+            )
 
 
 def _where(kind: Kind, ref: Ref | None) -> str:

@@ -3,19 +3,18 @@
 While a file of the directory is broken, objects that it held stay; the controller that starts meanwhile cannot know
 them from the directory. JSON lines: a head that names the directory, then an object per line.
 
-Laws:
-1. The record is replaced whole, or not at all. It is readable by its owner only.
-2. A record that cannot be used is no record; of one in use, a line that cannot be is left out.
+Law: a record that cannot be used is no record; of one in use, a line that cannot be is left out.
 """
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fairlead.base import UNDECODABLE, get_logger
+from fairlead.base import UNDECODABLE, get_logger, replace_record
 
 FORMAT = 1
 
@@ -50,15 +49,8 @@ def load(record: Path, directory: Path) -> list[Recorded]:
 
 def save(record: Path, directory: Path, objects: Iterable[Recorded]) -> None:
     """Replaces the record. Raises OSError."""
-    temporary = record.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(_head(directory)) + b"\n")
-        # One by one: other threads may go on in between.
-        file.writelines(line + b"\n" for line in _encoded(objects))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(record)
+    # Piece by piece: other threads may go on in between.
+    replace_record(record, chain([msgspec.json.encode(_head(directory))], _encoded(objects)))
 
 
 def _head(directory: Path) -> _Head:
@@ -68,7 +60,7 @@ def _head(directory: Path) -> _Head:
 def _encoded(objects: Iterable[Recorded]) -> Iterator[bytes]:
     for item in objects:
         try:
-            yield msgspec.json.encode(item)
+            yield b"\n" + msgspec.json.encode(item)
         except (TypeError, ValueError):
             continue  # YAML can say what JSON cannot: a key that is a list, a file's name that is no text
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from watchfiles import awatch
 
-from fairlead.base import Clock, FairleadError, SystemClock, get_logger
+from fairlead.base import Clock, FairleadError, RecordTrouble, SystemClock
 from fairlead.sources._changes import Change, Sink
 from fairlead.sources.directory._files import fingerprint, scan
 from fairlead.sources.directory._objects import CONTROLLER_NAME
@@ -95,8 +95,7 @@ class _Recorder:
         self._written: list[Recorded] | None = None
         self._writing: asyncio.Future[list[Recorded]] | None = None
         self._next_at = 0.0
-        self._problem = ""
-        self._log = get_logger("directory")
+        self._trouble = RecordTrouble("directory", record)
 
     def turn(self, now: float) -> None:
         """Sees how the last write went, and begins another where one is due."""
@@ -119,10 +118,6 @@ class _Recorder:
         try:
             self._written = writing.result()
         except OSError as error:
-            if str(error) != self._problem:
-                self._problem = str(error)
-                self._log.warning("record not written", path=str(self._record), error=self._problem)
+            self._trouble.failed(error)
         else:
-            if self._problem:
-                self._problem = ""
-                self._log.info("record written", path=str(self._record))
+            self._trouble.written()
