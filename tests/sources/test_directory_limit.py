@@ -72,3 +72,17 @@ def test_what_a_listing_that_was_cut_does_not_show_stays(tmp_path: Path) -> None
     for n in range(7):
         (tmp_path / f"a{n}.yaml").unlink()
     assert looks.look() == ([], [], [("TooManyFiles", True)])
+
+
+def test_what_lies_too_deep_is_told_once(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    deep = tmp_path.joinpath(*["x"] * 17)
+    deep.mkdir(parents=True)
+    (deep.parent / "y").mkdir()
+    write(deep, "b")
+    looks = Looks(tmp_path)
+    assert looks.look() == (["a"], [], [("TooDeep", False)])
+    deep.joinpath("b.yaml").unlink()
+    deep.rmdir()
+    (deep.parent / "y").rmdir()
+    assert looks.look() == ([], [], [("TooDeep", True)])

@@ -22,7 +22,7 @@ MAX_NAMES = 10 * MAX_FILES
 """After so many files the listing ends."""
 
 _MAX_DEPTH = 16
-"""Folders in folders; what is deeper comes of a link to its own parent."""
+"""Folders in folders; what is deeper comes, as a rule, of a link to its own parent. The first is told."""
 
 Fingerprint = tuple[tuple[str | int | None, ...], ...]
 
@@ -90,6 +90,7 @@ def _listing(root: Path, known: AbstractSet[str]) -> _Listing:
 def _walk(root: Path) -> _Listing:
     found = _Listing(names=[], problems=[])
     folders = [""]
+    too_deep = ""
     while folders and len(found.names) <= MAX_NAMES:
         folder = folders.pop()
         try:
@@ -111,6 +112,11 @@ def _walk(root: Path) -> _Listing:
                 found.names.append(path)
             elif is_folder and path.count("/") < _MAX_DEPTH:
                 folders.append(path)
+            elif is_folder:
+                too_deep = too_deep or path
+    if too_deep:
+        message = f"more than {_MAX_DEPTH} folders deep, as others may be: not read"
+        found.problems.append(ManifestFile(too_deep, error=message, code="TooDeep", partial=True))
     return found
 
 
