@@ -16,6 +16,7 @@
 
 mod accept;
 mod adopt;
+mod alarm;
 mod balancing;
 mod begin;
 mod hashing;
@@ -48,11 +49,13 @@ use crate::pool::Pools;
 use crate::shared::{BindConnections, BindTable, Phase, Root, Shared, WorkerCell};
 use crate::timer::Wheel;
 use accept::Listening;
+use alarm::Alarm;
 use balancing::Balancing;
 use room::Room;
 use slab::{Key, Slab};
 
 const WAKER: Token = Token(usize::MAX);
+const ALARM: Token = Token(usize::MAX - 1);
 /// Events taken from the poller at once.
 const BATCH: usize = 1024;
 /// Requests that one turn begins: enough that a turn's own work does not count, few enough for the cache.
@@ -120,6 +123,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) index: usize,
     pub(crate) poll: Poll,
+    alarm: Alarm,
     pub(crate) now: Micros,
     /// In this turn the poller has told all that it had to tell: there were fewer events than it may give at once.
     told_all: bool,
@@ -187,6 +191,7 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> io::Result<Self> {
         let poll = Poll::new()?;
         shared.workers[index].started(Waker::new(poll.registry(), WAKER)?);
+        let alarm = Alarm::new(poll.registry(), ALARM)?;
         let now = shared.clock.now();
         let limits = &shared.config.limits;
         let request_limits = Limits {
@@ -204,6 +209,7 @@ impl Worker {
         Ok(Self {
             index,
             poll,
+            alarm,
             now,
             told_all: false,
             conns: Slab::default(),
@@ -248,14 +254,19 @@ impl Worker {
 
     /// One batch; false when the worker's work is over.
     pub(crate) fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
-        self.wait(events, self.timeout())?;
+        let due = self.due();
+        let looks_only = due <= self.now;
+        if !looks_only {
+            self.alarm.set(self.now, due)?;
+        }
+        self.wait(events, looks_only.then_some(Duration::ZERO))?;
         self.act(events, self.shared.clock.now());
         Ok(!self.is_over())
     }
 
-    /// Asks the poller for a batch.
-    fn wait(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
-        self.told_all = match self.poll.poll(events, Some(timeout)) {
+    /// Asks the poller for a batch; without a timeout something has to happen first, if only the alarm.
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.told_all = match self.poll.poll(events, timeout) {
             Ok(()) => events.iter().count() < events.capacity(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => false,
             Err(error) => return Err(error),
@@ -278,7 +289,7 @@ impl Worker {
         self.follow_phase();
         for event in events {
             match event.token() {
-                WAKER => {}
+                WAKER | ALARM => {}
                 token if accept::is_listener(token) => self.accept(token),
                 token => self.guard(Key::of(token), |worker| worker.on_event(Key::of(token), event)),
             }
@@ -299,17 +310,16 @@ impl Worker {
         self.log.flush(&self.shared.workers[self.index].log)
     }
 
-    fn timeout(&self) -> Duration {
-        // The first turn looks at everything: nobody could wake this worker before.
-        if !self.line.is_empty() || self.room.is_freed() || self.cell().heartbeat() == Micros::ZERO {
-            return Duration::ZERO;
-        }
+    /// When there is something to do even if nothing happens; not after now: at once.
+    fn due(&self) -> Micros {
         // As of the turn's one look at the clock: a ring is late by the work done since.
         let now = self.now;
-        let until = [Some(now + HEARTBEAT), self.wheel.next_ring(), self.accept_again_at(), self.stop_at()];
-        let next = until.into_iter().flatten().min().unwrap_or(now);
-        // Rounded up: the poller's milliseconds must not wake it just before the moment.
-        Duration::from_millis(next.since(now).0.div_ceil(1_000))
+        // The first turn looks at everything: nobody could wake this worker before.
+        if !self.line.is_empty() || self.room.is_freed() || self.cell().heartbeat() == Micros::ZERO {
+            return now;
+        }
+        let seldom = [self.wheel.next_ring(), self.accept_again_at(), self.stop_at()];
+        seldom.into_iter().flatten().fold(now + HEARTBEAT, Micros::min)
     }
 
     fn on_event(&mut self, key: Key, event: &mio::event::Event) {

@@ -169,7 +169,7 @@ impl Rig {
     }
 
     fn turn_at(&mut self, now: Micros) {
-        self.worker.wait(&mut self.events, Duration::ZERO).unwrap();
+        self.worker.wait(&mut self.events, Some(Duration::ZERO)).unwrap();
         self.worker.act(&self.events, now);
     }
 
@@ -188,8 +188,7 @@ impl Rig {
         let until = self.worker.now + most;
         while !done(self) {
             assert!(self.worker.now < until, "nothing has happened");
-            let sleep = self.worker.timeout().as_micros() as u64;
-            self.turn_at(self.worker.now + Micros(sleep.max(1)));
+            self.turn_at(self.worker.due().max(self.worker.now + Micros(1)));
         }
         self.worker.now
     }
