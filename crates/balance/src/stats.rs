@@ -22,7 +22,7 @@ pub enum StatusClass {
     ClientError,
     /// 5xx, and what is no status at all.
     ServerError,
-    /// No response.
+    /// No response, or one that broke off.
     NoResponse,
 }
 

@@ -5,7 +5,9 @@
 //! 2. What changes per request sits in the first cache line, and only in-flight, the average and the request
 //!    count are written by every worker, besides the `Arc`'s own count in the line before; counters for people are
 //!    per worker ([`crate::Totals`]).
-//! 3. Two failed dials in a row and the Endpoint is passed over for 5 s, then exactly one attempt in the process
+//! 3. An attempt is counted once, when it is over: as [`answered`](EndpointLoad::answered), which a response that breaks
+//!    off never is, or as [`failed`](EndpointLoad::failed). How long the Endpoint took is known before, with the head.
+//! 4. Two failed dials in a row and the Endpoint is passed over for 5 s, then exactly one attempt in the process
 //!    may try it at a time; only a dial that succeeds ends this.
 
 mod dials;
@@ -28,14 +30,14 @@ pub(crate) use latency::{CLOSE_US, TIE_BAND};
 pub use permits::Permit;
 use permits::Permits;
 
-/// How an attempt ended without a response. Dials are reported by [`EndpointLoad::dial_failed`] instead.
+/// How an attempt ended without a whole response. Dials are reported by [`EndpointLoad::dial_failed`] instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The connection died before a response byte.
+    /// The connection died before the response was over.
     Reset,
     /// The response could not be understood.
     Malformed,
-    /// No response in time.
+    /// No whole response in time.
     Timeout,
 }
 
@@ -113,27 +115,43 @@ impl EndpointLoad {
         }
     }
 
-    /// A response's first byte came `rtt` after the attempt began (its dial included, if it dialed).
+    /// A response's first byte came `rtt` after the attempt began (its dial included, if it dialed), and the response
+    /// goes on: [`answered`](Self::answered) or [`failed`](Self::failed) follows.
     ///
-    /// Counts the request by class; a 5xx counts as a failure too, and may raise the latency average, never lower
-    /// it: a fast failure says nothing good. `worker` is the index of the calling worker, the only one that may
-    /// use it; statistics of an index out of range are dropped.
-    pub fn responded(&self, now: Micros, worker: usize, rtt: Micros, status: u16) {
-        let class = StatusClass::of(status);
-        if class == StatusClass::ServerError {
+    /// A 5xx may raise the latency average, never lower it: a fast failure says nothing good. `worker` is the index of
+    /// the calling worker, the only one that may use it; statistics of an index out of range are dropped.
+    pub fn answering(&self, now: Micros, worker: usize, rtt: Micros, status: u16) {
+        if StatusClass::of(status) == StatusClass::ServerError {
             self.latency.hold(now, rtt);
-            self.failures.failure(now);
         } else {
             self.latency.sample(now, rtt);
-            self.failures.success(now);
         }
         if let Some(stats) = self.workers.get(worker) {
-            stats.count(class);
             stats.record(rtt);
         }
     }
 
-    /// An attempt on an established connection ended without a response.
+    /// An attempt is over, and its response was whole, or was for as long as anybody wanted it. Counts the attempt by
+    /// class; a 5xx counts as a failure too.
+    pub fn answered(&self, now: Micros, worker: usize, status: u16) {
+        let class = StatusClass::of(status);
+        if class == StatusClass::ServerError {
+            self.failures.failure(now);
+        } else {
+            self.failures.success(now);
+        }
+        if let Some(stats) = self.workers.get(worker) {
+            stats.count(class);
+        }
+    }
+
+    /// A response came, and its attempt is over: [`answering`](Self::answering) and [`answered`](Self::answered).
+    pub fn responded(&self, now: Micros, worker: usize, rtt: Micros, status: u16) {
+        self.answering(now, worker, rtt, status);
+        self.answered(now, worker, status);
+    }
+
+    /// An attempt on an established connection ended without a whole response.
     pub fn failed(&self, now: Micros, worker: usize, _failure: Failure) {
         self.failures.failure(now);
         if let Some(stats) = self.workers.get(worker) {
@@ -331,6 +349,22 @@ mod tests {
         assert_eq!(load.latency(Micros::from_secs(5)), Some(Micros(100_000)));
         load.responded(Micros::from_secs(5), 0, Micros(400_000), 503);
         assert_eq!(load.latency(Micros::from_secs(5)), Some(Micros(400_000)));
+    }
+
+    #[test]
+    fn a_response_that_breaks_off_is_one_attempt_and_one_failure() {
+        let load = EndpointLoad::new(Micros::ZERO, 1);
+        for second in 1..=3 {
+            load.answering(Micros::from_secs(second), 0, Micros(1_000), 200);
+            assert_eq!(load.totals().requests.iter().sum::<u64>(), second - 1, "not over yet");
+            load.failed(Micros::from_secs(second), 0, Failure::Reset);
+        }
+        let now = Micros::from_secs(3);
+        assert_eq!(load.totals().requests, [0, 0, 0, 0, 0, 3]);
+        assert_eq!(load.totals().latency.count(), 3);
+        assert_eq!(load.failure_rate(now).to_bits(), 1_f32.to_bits(), "nothing but failures");
+        assert!(load.penalty(now).is_some());
+        assert_eq!(load.latency(now), Some(Micros(1_000)));
     }
 
     #[test]

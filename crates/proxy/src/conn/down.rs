@@ -422,7 +422,7 @@ impl Worker {
         if active.flow.response.stage == Stage::Local {
             active.flow.phase = Phase::Closed { reset: true };
         } else if active.flow.request.is_held_up() && !active.flow.response.is_pending() {
-            self.tell(key, active, Event::Abort(Failure::new(504, Flags::SI, "upstream_write_timeout")));
+            self.tell(key, active, Event::Stalled(Failure::new(504, Flags::SI, "upstream_write_timeout")));
         } else {
             self.cell().stats.refused.add(STALLED_CLIENT.reason);
             self.tell(key, active, Event::Abort(STALLED_CLIENT));

@@ -103,11 +103,7 @@ impl Worker {
             Ok(count) => {
                 request.sent += count;
                 if first {
-                    if let Some(attempt) = active
-                        .machine
-                        .carrier()
-                        .and_then(|id| active.flow.attempts[usize::from(id.0)].as_mut())
-                    {
+                    if let Some(attempt) = active.carrier() {
                         attempt.sent_at = now;
                     }
                     self.tell(key, active, Event::Sent);

@@ -6,7 +6,10 @@
 //! 3. The Endpoint's connection goes back into the pool only after a response that ended where its framing says, with
 //!    nothing behind it, to a request that was sent whole.
 //! 4. A response that breaks off after its head has left is cut off, so that no client takes it for a whole one.
-//! 5. Bytes behind a response make it one of those that are refused, as long as nothing of it has left. Later it goes on,
+//! 5. An attempt is counted once: by the class of its response when that is over, as one without when it broke off,
+//!    although its status is long known. What has been counted cannot be taken back, and whoever looks for the
+//!    Endpoint whose answers break must find it. A tunnel is counted when it opens.
+//! 6. Bytes behind a response make it one of those that are refused, as long as nothing of it has left. Later it goes on,
 //!    for it was whole: the bytes are counted, and the connection is closed with them.
 
 use std::sync::Arc;
@@ -280,6 +283,7 @@ impl Worker {
         }
         if switch {
             self.note_response(active);
+            self.count_response(active);
             return self.begin_tunnel(key, active, conn);
         }
         response.body = BodyReader::new(head.framing, &self.response_limits);
@@ -300,11 +304,19 @@ impl Worker {
     }
 
     /// Tells the Ledger of a response that goes on.
-    fn note_response(&self, active: &Active) {
-        let (now, flow) = (self.now, &active.flow);
-        if let Some(attempt) = active.machine.carrier().and_then(|id| flow.attempt(id)) {
-            let (since, status) = (now.since(attempt.sent_at), flow.account.status);
-            attempt.endpoint.load.responded(now, self.index, since, status);
+    fn note_response(&self, active: &mut Active) {
+        let (now, status) = (self.now, active.flow.account.status);
+        if let Some(attempt) = active.carrier() {
+            attempt.status = status;
+            attempt.endpoint.load.answering(now, self.index, now.since(attempt.sent_at), status);
+        }
+    }
+
+    /// Counts the attempt by its response, without waiting for the end: a tunnel may last for days, and what breaks then
+    /// is no answer.
+    fn count_response(&self, active: &mut Active) {
+        if let Some(attempt) = active.carrier() {
+            attempt.count(self.now, self.index);
         }
     }
 
@@ -312,8 +324,9 @@ impl Worker {
     fn complete(&mut self, key: Key, active: &mut Active) {
         let now = self.now;
         if let Some(id) = active.machine.carrier()
-            && let Some(attempt) = active.flow.attempts[usize::from(id.0)].take()
+            && let Some(mut attempt) = active.flow.attempts[usize::from(id.0)].take()
         {
+            attempt.count(now, self.index);
             let surplus = active.flow.has_surplus();
             if surplus {
                 self.note_stray(&attempt.endpoint, BEHIND_RESPONSE);

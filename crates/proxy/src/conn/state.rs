@@ -117,6 +117,11 @@ impl Active {
     pub(crate) fn new() -> Self {
         Self { machine: Exchange::over(), flow: Flow::new() }
     }
+
+    /// The attempt that carries the request.
+    pub(crate) fn carrier(&mut self) -> Option<&mut Attempt> {
+        self.flow.attempt_mut(self.machine.carrier()?)
+    }
 }
 
 /// One attempt's connection, with the guard that counts it as in flight.
@@ -126,6 +131,19 @@ pub(crate) struct Attempt {
     pub(crate) endpoint: Arc<EndpointState>,
     pub(crate) guard: InFlight,
     pub(crate) sent_at: Micros,
+    /// Of an answer that goes on; 0 before there is one, and once the attempt is counted.
+    pub(crate) status: u16,
+}
+
+impl Attempt {
+    /// The attempt is over, and nothing was wrong with the answer, as far as anybody wanted it: counts it, if there is one
+    /// that is not counted yet.
+    pub(crate) fn count(&mut self, now: Micros, worker: usize) {
+        let status = std::mem::take(&mut self.status);
+        if status > 0 {
+            self.endpoint.load.answered(now, worker, status);
+        }
+    }
 }
 
 /// The bytes of a request and its response on their way through.
@@ -190,6 +208,10 @@ impl Flow {
 
     pub(crate) fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
         self.attempts.get(usize::from(id.0))?.as_ref()
+    }
+
+    pub(crate) fn attempt_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.attempts.get_mut(usize::from(id.0))?.as_mut()
     }
 }
 

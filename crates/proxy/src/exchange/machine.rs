@@ -178,6 +178,10 @@ impl Exchange {
                 self.finish(driver);
                 Step::Close(Failure::CLIENT_GONE)
             }
+            Event::Stalled(failure) => {
+                self.report_timeout(driver);
+                self.fail(failure, driver)
+            }
             Event::Abort(failure) => self.fail(failure, driver),
             Event::Finished => {
                 self.carrier = None;

@@ -198,7 +198,9 @@ pub(crate) enum Event {
     Broke(Death),
     /// The client's connection is gone.
     ClientGone,
-    /// The shell ends it, for a reason that the machine need not know.
+    /// The Endpoint takes no more of the request: the shell ends it.
+    Stalled(Failure),
+    /// The shell ends it, for a reason that the machine need not know, and that says nothing about the Endpoint.
     Abort(Failure),
     /// The Exchange is over; nothing is left to be decided.
     Finished,

@@ -110,7 +110,8 @@ fn series(backend: &BackendState) -> impl Iterator<Item = Series<'_>> {
 }
 
 fn per_endpoint(page: &mut Page, all: &[Series<'_>], now: Micros) {
-    page.family("fairlead_upstream_requests_total", Type::Counter, "Attempts, by class of the answer.");
+    let help = "Attempts that are over, by class of the answer; none: without a whole one.";
+    page.family("fairlead_upstream_requests_total", Type::Counter, help);
     for each in all {
         let totals = each.endpoint.load.totals();
         for class in StatusClass::ALL {
@@ -130,7 +131,7 @@ fn per_endpoint(page: &mut Page, all: &[Series<'_>], now: Micros) {
             page.histogram(name_of, &each.labels(), coarse(&latency), latency.sum_us);
         }
     }
-    page.family("fairlead_upstream_requests_in_flight", Type::Gauge, "Attempts in flight.");
+    page.family("fairlead_upstream_requests_in_flight", Type::Gauge, "Attempts that are not over.");
     for each in all {
         let in_flight = u64::from(each.endpoint.load.in_flight());
         page.int("fairlead_upstream_requests_in_flight", &each.labels(), in_flight);

@@ -68,7 +68,9 @@ impl Driver for Hands<'_> {
     }
 
     fn report(&mut self, id: AttemptId, _: Peer, report: Report) {
-        let Some(attempt) = self.flow.attempt(id) else { return };
+        let Some(attempt) = self.flow.attempt_mut(id) else { return };
+        // Counted as a failure below: not by the answer that it has begun.
+        attempt.status = 0;
         let (conn, endpoint) = (attempt.conn, Arc::clone(&attempt.endpoint));
         let (now, worker) = (self.worker.now, self.worker.index);
         match report {
@@ -100,10 +102,12 @@ impl Driver for Hands<'_> {
 
     fn abandon(&mut self, id: AttemptId) {
         // The guard goes with the attempt.
-        let Some(attempt) = self.flow.attempts.get_mut(usize::from(id.0)).and_then(Option::take) else {
+        let Some(mut attempt) = self.flow.attempts.get_mut(usize::from(id.0)).and_then(Option::take) else {
             return;
         };
         let now = self.worker.now;
+        // Whoever wanted the rest of it is gone.
+        attempt.count(now, self.worker.index);
         let backend = self.flow.account.backend.as_ref().map(|backend| backend.slot);
         match self.worker.up(attempt.conn) {
             Some(up) if matches!(up.role, Role::Dialing(..)) && now < up.dial_until => {
@@ -166,7 +170,8 @@ impl Hands<'_> {
         Some(match opened {
             Ok((conn, opened)) => {
                 let guard = endpoint.load.started();
-                self.flow.attempts[usize::from(id.0)] = Some(Attempt { conn, endpoint, guard, sent_at: now });
+                self.flow.attempts[usize::from(id.0)] =
+                    Some(Attempt { conn, endpoint, guard, sent_at: now, status: 0 });
                 opened
             }
             Err(error) => {

@@ -149,7 +149,7 @@ fn the_ledger_knows_classes_and_latencies() {
         (StatusClass::ServerError, 1),
     ];
     for (class, count) in counts {
-        assert_eq!(load.requests(class), count, "{class:?}");
+        support::wait_until("the Ledger's counter", || load.requests(class) == count);
         support::wait_until("the rule's counter", || proxy.stats.requests(class) == count);
     }
     assert_eq!(load.totals().latency.count(), 5);

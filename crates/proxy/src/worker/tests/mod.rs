@@ -2,6 +2,7 @@
 //! the Pods itself, and so decides what has come before which turn.
 
 mod behind;
+mod counted;
 mod deadlines;
 mod early_switch;
 mod half_closed;
