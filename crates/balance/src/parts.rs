@@ -7,7 +7,8 @@
 //! of its identity and the worker, and asks the `copies` highest to have it. A worker has firm seats for a 64th less
 //! than its even share, and gives them to those who rank it highest; whom it turns down asks the next. When all firm
 //! seats are taken, those without one go to the workers that they rank highest, firm seat or not. The order of asking
-//! does not matter (this is deferred acceptance, Gale and Shapley 1962).
+//! does not matter (this is deferred acceptance, Gale and Shapley 1962). So they ask in rounds, and pass over workers that
+//! would turn them down.
 //!
 //! Laws
 //! 1. There are parts from [`MIN_ENDPOINTS`] + 1 candidates on (ready ones with weight, else the fallback ones), if
@@ -54,7 +55,8 @@ pub struct Member {
 /// The parts by worker, each in the order of the views.
 pub type Parts = Box<[Box<[Member]>]>;
 
-/// How high an Endpoint ranks a worker: by the hash of both, with the worker's index in the low bits.
+/// How high an Endpoint ranks a worker: by the hash of both, with the worker's number in the low bits. Numbers
+/// start at 1, so no rank is 0.
 type Rank = u64;
 
 /// The bits of a rank that hold the worker; no process has more workers.
@@ -65,45 +67,148 @@ const WORKER: Rank = 0xFFFF;
 struct Seeker {
     member: Member,
     identity: u64,
-    copies: usize,
     /// The worker asked last.
     asked: Rank,
+    copies: u32,
+    /// How many of them have no worker.
+    missing: u32,
 }
 
 impl Seeker {
-    /// What it takes of a worker's seats.
-    fn seats(&self) -> u64 {
-        u64::from(self.member.weight) * FINE
-    }
-
-    fn rank(&self, worker: usize, salt: u64) -> Rank {
-        SplitMix64::new(self.identity ^ salt).next_u64() & !WORKER | worker as Rank
-    }
-
-    /// The worker to ask next; `None` after the last.
-    fn next(&mut self, salts: &[u64]) -> Option<Rank> {
-        let ranks = salts.iter().enumerate().map(|(worker, salt)| self.rank(worker, *salt));
-        let next = ranks.filter(|rank| *rank < self.asked).max()?;
-        self.asked = next;
-        Some(next)
+    /// The worker to ask next; `None` if the others would turn it away.
+    fn next(&self, workers: &[Worker]) -> Option<Rank> {
+        let open = |worker: &Worker| {
+            let rank = worker.rank(self);
+            if rank < self.asked && rank >= worker.bar { rank } else { 0 }
+        };
+        workers.iter().map(open).max().filter(|rank| *rank > 0)
     }
 }
 
-/// A worker's firm seats, counted as weight × [`FINE`].
-#[derive(Debug, Default)]
-struct Seats {
+/// Who has a seat. The least gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Holder {
+    standing: Rank,
+    /// Index of the seeker.
+    seeker: u32,
+    weight: u32,
+}
+
+/// A worker and its firm seats, counted as weight × [`FINE`].
+#[derive(Debug)]
+struct Worker {
+    number: Rank,
+    salt: u64,
     firm: u64,
     taken: u64,
-    /// By index of the seeker; the one who ranks this worker lowest is on top.
-    holders: BinaryHeap<Reverse<(Rank, u32)>>,
+    holders: BinaryHeap<Reverse<Holder>>,
+    /// Who asks in this round.
+    asking: Vec<Reverse<Holder>>,
+    /// Who ranks the worker lower is turned away; 0 as long as firm seats are free. It never falls.
+    bar: Rank,
+}
+
+impl Worker {
+    fn all(count: u64, seekers: &[Seeker]) -> Vec<Self> {
+        let (mut wanted, mut weight) = (0, 0);
+        for seeker in seekers {
+            wanted += u64::from(seeker.copies);
+            weight += u64::from(seeker.copies) * seats(seeker.member.weight);
+        }
+        let (even, one) = (weight / count, weight / wanted);
+        let worker = |index| Self {
+            number: index + 1,
+            salt: SplitMix64::new(index).next_u64(),
+            // A little less for each worker: so an Endpoint more does not give all of them a seat more at once.
+            firm: even - even / LOOSE - one * index / count,
+            taken: 0,
+            holders: BinaryHeap::new(),
+            asking: Vec::new(),
+            bar: 0,
+        };
+        (0..count).map(worker).collect()
+    }
+
+    fn rank(&self, seeker: &Seeker) -> Rank {
+        SplitMix64::new(seeker.identity ^ self.salt).next_u64() & !WORKER | self.number
+    }
+
+    /// Gives a seat to all who ask. A heap made of many at once is cheaper than one that grows.
+    fn seat(&mut self) {
+        self.taken += self.asking.iter().map(|Reverse(holder)| seats(holder.weight)).sum::<u64>();
+        self.holders.append(&mut BinaryHeap::from(std::mem::take(&mut self.asking)));
+    }
+
+    /// Turns the least holder away, if no firm seat is free without it.
+    fn turn_away(&mut self) -> Option<Holder> {
+        let Reverse(least) = *self.holders.peek()?;
+        let without = self.taken - seats(least.weight);
+        if without < self.firm {
+            if self.taken >= self.firm {
+                self.bar = least.standing;
+            }
+            return None;
+        }
+        self.taken = without;
+        self.holders.pop();
+        Some(least)
+    }
+}
+
+/// What an Endpoint of this weight takes of a worker's seats.
+fn seats(weight: u32) -> u64 {
+    u64::from(weight) * FINE
+}
+
+/// Who is in a part: a bit per seeker, so that they come out in their order.
+#[derive(Debug)]
+struct Marks(Vec<u64>);
+
+impl Marks {
+    fn new(holders: &BinaryHeap<Reverse<Holder>>, seekers: usize) -> Self {
+        let mut marks = Self(vec![0; seekers.div_ceil(64)]);
+        for Reverse(holder) in holders {
+            marks.set(holder.seeker as usize);
+        }
+        marks
+    }
+
+    fn set(&mut self, seeker: usize) {
+        self.0[seeker / 64] |= 1 << (seeker % 64);
+    }
+
+    fn has(&self, seeker: usize) -> bool {
+        self.0[seeker / 64] & (1 << (seeker % 64)) != 0
+    }
+
+    fn members(&self, seekers: &[Seeker]) -> Box<[Member]> {
+        let count = self.0.iter().map(|bits| bits.count_ones() as usize).sum();
+        let mut members = Vec::with_capacity(count);
+        for (seekers, bits) in seekers.chunks(64).zip(&self.0) {
+            let mut bits = *bits;
+            while bits != 0 {
+                members.push(seekers[bits.trailing_zeros() as usize].member);
+                bits &= bits - 1;
+            }
+        }
+        members.into()
+    }
 }
 
 /// The parts of `workers` workers; `None`: each uses all. `identities` holds a hash of each view's identity.
 pub fn parts(views: &[EndpointView], identities: &[u64], workers: usize) -> Option<Parts> {
     let tier = Tier::of(views);
-    let candidates = || (0u32..).zip(views.iter().zip(identities)).filter(|(_, (view, _))| tier.takes(view));
-    let (count, total) = candidates()
-        .fold((0, 0), |(count, total), (_, (view, _))| (count + 1, total + u64::from(view.weight)));
+    let mut seekers = Vec::with_capacity(views.len());
+    let (mut total, mut heaviest) = (0, 0);
+    for (index, (view, identity)) in (0..).zip(views.iter().zip(identities)) {
+        if tier.takes(view) {
+            let member = Member { index, weight: view.weight };
+            seekers.push(Seeker { member, identity: *identity, asked: Rank::MAX, copies: 0, missing: 0 });
+            total += u64::from(view.weight);
+            heaviest = heaviest.max(view.weight);
+        }
+    }
+    let count = seekers.len();
     if count <= MIN_ENDPOINTS || count * workers < MIN_CONNECTIONS || workers as Rank > WORKER {
         return None;
     }
@@ -115,92 +220,70 @@ pub fn parts(views: &[EndpointView], identities: &[u64], workers: usize) -> Opti
         let least = (u64::from(weight) * HEAVIEST * workers as u64).div_ceil(total) as usize;
         least.clamp(copies, workers)
     };
-    let fine = candidates().any(|(_, (view, _))| copies_of(view.weight) > copies);
-    let seekers = candidates().map(|(index, (view, identity))| {
-        let own = copies_of(view.weight);
-        let weight = if fine {
-            u32::try_from(u64::from(view.weight) * FINE * copies as u64 / own as u64).unwrap_or(u32::MAX)
-        } else {
-            view.weight
-        };
-        Seeker { member: Member { index, weight }, identity: *identity, copies: own, asked: Rank::MAX }
-    });
-    Some(assign(seekers.collect(), workers))
+    let unequal = copies_of(heaviest) > copies;
+    for seeker in &mut seekers {
+        let mut own = copies;
+        if unequal {
+            own = copies_of(seeker.member.weight);
+            let fine = u64::from(seeker.member.weight) * FINE * copies as u64 / own as u64;
+            seeker.member.weight = u32::try_from(fine).unwrap_or(u32::MAX);
+        }
+        seeker.copies = own as u32;
+        seeker.missing = seeker.copies;
+    }
+    Some(assign(seekers, workers))
 }
 
 fn assign(mut seekers: Vec<Seeker>, workers: usize) -> Parts {
-    let salts: Vec<u64> = (0..workers as u64).map(|worker| SplitMix64::new(worker).next_u64()).collect();
-    let (mut seats, homeless) = take_firm_seats(&mut seekers, &salts);
-    let mut parts: Vec<Vec<u32>> = seats
-        .iter_mut()
-        .map(|seats| {
-            let mut part: Vec<u32> = seats.holders.drain().map(|Reverse((_, seeker))| seeker).collect();
-            part.sort_unstable();
-            part
-        })
-        .collect();
-    let firm: Vec<usize> = parts.iter().map(Vec::len).collect();
-    for (seeker, missing) in homeless {
-        let found = &seekers[seeker as usize];
-        let has = |worker: usize| parts[worker][..firm[worker]].binary_search(&seeker).is_ok();
-        let mut ranks: Vec<Rank> = (0..workers)
-            .filter(|worker| !has(*worker))
-            .map(|worker| found.rank(worker, salts[worker]))
-            .collect();
-        ranks.sort_unstable();
-        for rank in ranks.iter().rev().take(missing) {
-            parts[(rank & WORKER) as usize].push(seeker);
+    let mut workers = Worker::all(workers as u64, &seekers);
+    take_firm_seats(&mut seekers, &mut workers);
+    let mut parts: Vec<Marks> =
+        workers.iter().map(|worker| Marks::new(&worker.holders, seekers.len())).collect();
+    for (index, seeker) in seekers.iter().enumerate() {
+        for _ in 0..seeker.missing {
+            let others = workers.iter().zip(&parts).filter(|(_, part)| !part.has(index));
+            if let Some(rank) = others.map(|(worker, _)| worker.rank(seeker)).max() {
+                parts[place(rank)].set(index);
+            }
         }
     }
-    let members = |mut part: Vec<u32>| {
-        part.sort_unstable();
-        part.iter().map(|seeker| seekers[*seeker as usize].member).collect()
-    };
-    parts.into_iter().map(members).collect()
+    parts.iter().map(|part| part.members(&seekers)).collect()
 }
 
-/// Fills the firm seats. Gives also who found too few, by seeker, and how many it misses.
-fn take_firm_seats(seekers: &mut [Seeker], salts: &[u64]) -> (Vec<Seats>, Vec<(u32, usize)>) {
-    let workers = salts.len() as u64;
-    let (mut wanted, mut weight) = (0, 0);
-    for seeker in seekers.iter() {
-        wanted += seeker.copies as u64;
-        weight += seeker.copies as u64 * seeker.seats();
-    }
-    let (even, one) = (weight / workers, weight / wanted);
-    // A little less for each worker: so an Endpoint more does not give all of them a seat more at once.
-    let firm = |worker: u64| even - even / LOOSE - one * worker / workers;
-    let mut seats: Vec<Seats> =
-        (0..workers).map(|worker| Seats { firm: firm(worker), ..Seats::default() }).collect();
-    let mut asking: Vec<u32> = Vec::with_capacity(wanted as usize);
-    for (index, seeker) in (0u32..).zip(seekers.iter()) {
-        asking.extend(std::iter::repeat_n(index, seeker.copies));
-    }
-    let mut homeless = Vec::new();
-    while let Some(index) = asking.pop() {
-        let Some(rank) = seekers[index as usize].next(salts) else {
-            homeless.push(index);
-            continue;
-        };
-        let seeker = &seekers[index as usize];
-        // Who is to be everywhere is not left to chance.
-        let standing = if seeker.copies == salts.len() { Rank::MAX } else { rank };
-        let seats = &mut seats[(rank & WORKER) as usize];
-        seats.holders.push(Reverse((standing, index)));
-        seats.taken += seeker.seats();
-        while let Some(Reverse((_, lowest))) = seats.holders.peek().copied() {
-            let without = seats.taken - seekers[lowest as usize].seats();
-            if without < seats.firm {
-                break;
+/// Fills the firm seats. Who finds too few of them is left with some missing.
+fn take_firm_seats(seekers: &mut [Seeker], workers: &mut [Worker]) {
+    let mut asking: Vec<u32> = (0..seekers.len() as u32).collect();
+    while !asking.is_empty() {
+        for index in asking.drain(..) {
+            let seeker = &mut seekers[index as usize];
+            while seeker.missing > 0
+                && let Some(rank) = seeker.next(workers)
+            {
+                // Who is to be everywhere is not left to chance.
+                let standing = if seeker.copies as usize == workers.len() { Rank::MAX } else { rank };
+                let holder = Holder { standing, seeker: index, weight: seeker.member.weight };
+                workers[place(rank)].asking.push(Reverse(holder));
+                seeker.asked = rank;
+                seeker.missing -= 1;
             }
-            seats.holders.pop();
-            seats.taken = without;
-            asking.push(lowest);
+        }
+        for worker in &mut *workers {
+            worker.seat();
+            while let Some(holder) = worker.turn_away() {
+                let seeker = &mut seekers[holder.seeker as usize];
+                // Who missed one before is about to ask, or has nobody left to ask.
+                if seeker.missing == 0 {
+                    asking.push(holder.seeker);
+                }
+                seeker.missing += 1;
+            }
         }
     }
-    homeless.sort_unstable();
-    let missing = homeless.chunk_by(PartialEq::eq).map(|chunk| (chunk[0], chunk.len())).collect();
-    (seats, missing)
+}
+
+/// Index of the worker of this rank.
+fn place(rank: Rank) -> usize {
+    (rank & WORKER) as usize - 1
 }
 
 #[cfg(test)]
