@@ -144,7 +144,7 @@ impl Direction {
                 to.shutdown_write();
                 self.over = true;
             } else {
-                match from.read(self.buffer.get_or_insert_with(|| buffers.take())) {
+                match from.read(buffers.ensure(&mut self.buffer)) {
                     // The buffer was empty: all that it holds is new.
                     ReadEnd::Data(_) => self.follow_frames(),
                     ReadEnd::Blocked => break,
@@ -189,6 +189,7 @@ mod tests {
     use mio::{Events, Poll};
 
     use super::*;
+    use crate::conn::socket::Silence;
     use crate::worker::slab::Key;
 
     const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
@@ -276,6 +277,25 @@ mod tests {
             right.read_to_end(&mut received).unwrap();
             assert_eq!(received, [&HEAD[5..], FRAMES].concat());
         }
+    }
+
+    #[test]
+    fn a_buffer_that_just_fits_what_came_early_is_not_read_into() {
+        let (mut rig, mut left, mut right) = Rig::new();
+        let mut behind = rig.buffers.take();
+        behind.room()[0] = b'e';
+        behind.fill(1);
+        let mut behind = Some(behind);
+        rig.buffers.settle(&mut behind, true);
+        let mut direction = Direction::new(Vec::new(), 0, behind, NOW);
+        left.write_all(&[7; 2_000]).unwrap();
+        while rig.sockets[0].look() == Silence::Kept {}
+        let [from, to] = &mut rig.sockets;
+        let (flowed, passed) = direction.pass(from, to, None, &mut rig.buffers, NOW);
+        assert_eq!((flowed, passed), (Flowed::Moved, 2_001), "not byte by byte");
+        let mut received = [0; 2_001];
+        right.read_exact(&mut received).unwrap();
+        assert_eq!((received[0], &received[1..]), (b'e', &[7; 2_000][..]));
     }
 
     #[test]

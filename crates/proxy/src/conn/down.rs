@@ -31,7 +31,7 @@ const SPARE: usize = 1_024;
 /// Bytes of an unread body that are dropped in order to keep a connection.
 pub(super) const DRAIN_BYTES: usize = 64 * 1024;
 /// Bytes that are dropped while lingering.
-const LINGER_BYTES: usize = 1024 * 1024;
+pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 /// Refused by what HTTP allows; counted by the codec's code.
 const DEADLINE: Failure = Failure::new(408, Flags::DPE, "request_head_timeout");
 const STALLED_CLIENT: Failure = Failure::new(408, Flags::SI, "stream_idle_timeout");
@@ -241,9 +241,8 @@ impl Worker {
                     }
                 }
             }
-            let buffer = flow.inbound.get_or_insert_with(|| self.buffers.take());
             let Some(super::state::Conn::Down(down)) = self.conns.get_mut(key) else { return Progress::Wait };
-            match down.socket.read(buffer) {
+            match down.socket.read(self.buffers.ensure(&mut flow.inbound)) {
                 ReadEnd::Data(_) => {}
                 ReadEnd::Blocked => return Progress::Wait,
                 ReadEnd::Eof | ReadEnd::Dead(_) => {
@@ -313,57 +312,57 @@ impl Worker {
         flow.phase = Phase::Linger;
     }
 
-    /// Drops the rest of a request's body.
+    /// Drops the rest of a request's body, as much of it as one read gives.
     fn drain(&mut self, key: Key, active: &mut Active) -> Progress {
         let flow = &mut active.flow;
-        loop {
-            if let Some(buffer) = &mut flow.inbound {
-                let ready = std::mem::take(&mut flow.request.ready);
-                buffer.consume(ready);
-                if !buffer.is_empty() {
-                    let Ok(progress) = flow.request.body.advance(buffer.filled()) else {
-                        flow.phase = Phase::Closed { reset: false };
-                        return Progress::Wait;
-                    };
-                    buffer.consume(progress.consumed);
-                    flow.patience = flow.patience.saturating_sub(progress.consumed);
-                    if progress.done {
-                        flow.next();
-                        return Progress::Moved;
-                    }
-                }
-            }
-            if flow.patience == 0 {
-                flow.phase = Phase::Closed { reset: false };
-                return Progress::Wait;
-            }
-            let buffer = flow.inbound.get_or_insert_with(|| self.buffers.take());
-            let Some(super::state::Conn::Down(down)) = self.conns.get_mut(key) else { return Progress::Wait };
-            match down.socket.read(buffer) {
-                ReadEnd::Data(_) => {}
-                ReadEnd::Blocked => return Progress::Wait,
-                ReadEnd::Eof | ReadEnd::Dead(_) => {
+        if let Some(buffer) = &mut flow.inbound {
+            let ready = std::mem::take(&mut flow.request.ready);
+            buffer.consume(ready);
+            if !buffer.is_empty() {
+                let Ok(progress) = flow.request.body.advance(buffer.filled()) else {
                     flow.phase = Phase::Closed { reset: false };
                     return Progress::Wait;
+                };
+                buffer.consume(progress.consumed);
+                flow.patience = flow.patience.saturating_sub(progress.consumed);
+                if progress.done {
+                    flow.next();
+                    return Progress::Moved;
                 }
             }
         }
+        if flow.patience == 0 {
+            flow.phase = Phase::Closed { reset: false };
+            return Progress::Wait;
+        }
+        self.read_unwanted(key, active)
     }
 
     /// Reads and drops until the client has closed too.
     fn linger(&mut self, key: Key, active: &mut Active) -> Progress {
         let flow = &mut active.flow;
-        loop {
-            let buffer = flow.inbound.get_or_insert_with(|| self.buffers.take());
-            buffer.consume(buffer.len());
-            let Some(super::state::Conn::Down(down)) = self.conns.get_mut(key) else { return Progress::Wait };
-            match down.socket.read(buffer) {
-                ReadEnd::Data(count) if count < flow.patience => flow.patience -= count,
-                ReadEnd::Blocked => return Progress::Wait,
-                ReadEnd::Data(_) | ReadEnd::Eof | ReadEnd::Dead(_) => {
-                    flow.phase = Phase::Closed { reset: false };
-                    return Progress::Wait;
-                }
+        if let Some(buffer) = &mut flow.inbound {
+            let count = buffer.len();
+            buffer.consume(count);
+            flow.patience = flow.patience.saturating_sub(count);
+        }
+        if flow.patience == 0 {
+            flow.phase = Phase::Closed { reset: false };
+            return Progress::Wait;
+        }
+        self.read_unwanted(key, active)
+    }
+
+    /// Reads once what is to be dropped; the buffer must be empty.
+    fn read_unwanted(&mut self, key: Key, active: &mut Active) -> Progress {
+        let flow = &mut active.flow;
+        let Some(super::state::Conn::Down(down)) = self.conns.get_mut(key) else { return Progress::Wait };
+        match down.socket.read(self.buffers.ensure(&mut flow.inbound)) {
+            ReadEnd::Data(_) => Progress::Moved,
+            ReadEnd::Blocked => Progress::Wait,
+            ReadEnd::Eof | ReadEnd::Dead(_) => {
+                flow.phase = Phase::Closed { reset: false };
+                Progress::Wait
             }
         }
     }

@@ -8,6 +8,7 @@ mod early_switch;
 mod half_closed;
 mod line;
 mod root;
+mod unread;
 mod unrequested;
 
 use std::io::{ErrorKind, Read, Write};
