@@ -158,13 +158,7 @@ pub fn response_head(data: &[u8]) {
 }
 
 /// What a body gave: its payload, the bytes that belong to it, and whether it ended.
-fn read_body(
-    data: &[u8],
-    cuts: &[usize],
-    framing: Framing,
-    limits: &Limits,
-) -> Result<(Vec<u8>, usize, bool), Reason> {
-    let mut reader = BodyReader::new(framing, limits);
+fn read_body(data: &[u8], cuts: &[usize], mut reader: BodyReader) -> Result<(Vec<u8>, usize, bool), Reason> {
     let (mut payload, mut at) = (Vec::new(), 0);
     for &cut in cuts {
         while !reader.is_done() && at < cut {
@@ -200,7 +194,7 @@ pub(crate) fn final_response(data: &[u8]) -> Option<Final> {
             continue;
         }
         let body = &data[start..];
-        let (payload, read, done) = read_body(body, &[body.len()], head.framing, &Limits::RESPONSE).ok()?;
+        let (payload, read, done) = read_body(body, &[body.len()], head.body(&Limits::RESPONSE)).ok()?;
         let whole = Final { status: head.status, payload, surplus: read < body.len() };
         return (done || head.framing == Framing::UntilClose).then_some(whole);
     }
@@ -211,8 +205,9 @@ pub fn chunks(data: &[u8]) {
     let mut draw = Draw::new(data);
     let limits = draw.limits(&Limits::REQUEST);
     let cuts = draw.cuts(data.len());
-    let whole = read_body(data, &[data.len()], Framing::Chunked, limits);
-    assert_eq!(read_body(data, &cuts, Framing::Chunked, limits), whole);
+    let chunked = |limits: &Limits| BodyReader::new(Framing::Chunked, limits);
+    let whole = read_body(data, &[data.len()], chunked(limits));
+    assert_eq!(read_body(data, &cuts, chunked(limits)), whole);
     let Ok((payload, _, _)) = whole else { return };
     let mut again = Vec::new();
     for piece in payload.chunks(draw.below(300) + 1) {
@@ -222,7 +217,7 @@ pub fn chunks(data: &[u8]) {
     }
     again.extend_from_slice(LAST_CHUNK);
     let roomy = Limits { max_chunk_overhead: u64::MAX, ..Limits::REQUEST };
-    assert_eq!(read_body(&again, &[again.len()], Framing::Chunked, &roomy), Ok((payload, again.len(), true)));
+    assert_eq!(read_body(&again, &[again.len()], chunked(&roomy)), Ok((payload, again.len(), true)));
 }
 
 /// A request as it was understood.
@@ -264,7 +259,7 @@ fn read_requests(
         let body = &rest[head.len..];
         let mut behind: Vec<_> = cuts.iter().filter_map(|cut| cut.checked_sub(head.len)).collect();
         behind.push(body.len());
-        let (payload, len, done) = match read_body(body, &behind, head.framing, limits) {
+        let (payload, len, done) = match read_body(body, &behind, head.body(limits)) {
             Err(reason) => return (seen, upstream, Some(reason)),
             Ok(read) => read,
         };
@@ -306,7 +301,7 @@ pub fn connection(data: &[u8]) {
             let head =
                 read_request(stream, &[stream.len()], &mut storage, &Limits::REQUEST).unwrap().unwrap();
             let body = &stream[head.len..];
-            let (_, len, _) = read_body(body, &[body.len()], head.framing, &Limits::REQUEST).unwrap();
+            let (_, len, _) = read_body(body, &[body.len()], head.body(&Limits::REQUEST)).unwrap();
             stream = &body[len..];
         }
     }

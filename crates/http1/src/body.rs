@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::chunked::{Chunked, Kind};
+use crate::chunked::{Chunked, Kind, Names};
 use crate::{BodyError, Framing, Limits, Reason};
 
 /// Reads one body.
@@ -48,7 +48,8 @@ pub struct BodyProgress {
 }
 
 impl BodyReader {
-    /// A reader for a body of this framing. A declared length was checked against the limits with the head.
+    /// A reader for a body of this framing; that of a message is made by its head. A declared length was checked against
+    /// the limits with the head.
     pub fn new(framing: Framing, limits: &Limits) -> Self {
         Self(match framing {
             Framing::None => Mode::Length(0),
@@ -56,6 +57,14 @@ impl BodyReader {
             Framing::Chunked => Mode::Chunked(Chunked::new(limits)),
             Framing::UntilClose => Mode::UntilClose(limits.max_body),
         })
+    }
+
+    /// The same for a message whose Connection names these.
+    pub(crate) fn naming(self, named: Names) -> Self {
+        match self.0 {
+            Mode::Chunked(chunked) => Self(Mode::Chunked(chunked.naming(named))),
+            _ => self,
+        }
     }
 
     /// Whether the message has ended.

@@ -5,7 +5,8 @@
 //! 2. What surrounds the payload has budgets: extensions, the bytes and lines of trailers, and the ratio of framing to
 //!    payload (§7.1.1).
 //! 3. A trailer cannot say what only a head may say (RFC 9110 §6.5.1), nor what heads are not let say: its name is
-//!    compared by hash and by its spelling while it passes.
+//!    compared by hash and by its spelling while it passes. Nor can it be one that Connection names: it would have to end
+//!    here.
 
 use crate::classify::Spelling;
 use crate::{Limits, MAX_FIELDS, Reason, table};
@@ -49,6 +50,8 @@ pub(crate) struct Chunked {
     extension_room: u32,
     trailer_room: u32,
     trailer_lines: u16,
+    /// Trailers that end at this hop (RFC 9110 §7.6.1).
+    named: Names,
 }
 
 /// What the piece that follows the framing bytes is.
@@ -78,7 +81,13 @@ impl Chunked {
             extension_room: limits.max_chunk_extensions,
             trailer_room: limits.max_trailers,
             trailer_lines: limits.max_fields.min(MAX_FIELDS) as u16,
+            named: Names::default(),
         }
+    }
+
+    /// The same in a message whose Connection names these.
+    pub(crate) fn naming(self, named: Names) -> Self {
+        Self { named, ..self }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -202,7 +211,7 @@ impl Chunked {
                 self.trailer_name(byte)?
             }
             (State::TrailerName, b':') => {
-                self.name.check()?;
+                self.name.check(self.named)?;
                 State::TrailerValue
             }
             (State::TrailerName, byte) if table::is_token(byte) => self.trailer_name(byte)?,
@@ -246,14 +255,39 @@ impl Name {
         Self { hash, forwarding, spelling: self.spelling.with(byte) }
     }
 
-    fn check(self) -> Result<(), Reason> {
-        if self.forwarding || FORBIDDEN.contains(&self.hash) {
+    fn check(self, named: Names) -> Result<(), Reason> {
+        if self.forwarding || FORBIDDEN.contains(&self.hash) || named.may_contain(self.hash) {
             Err(Reason::ForbiddenTrailer)
         } else if self.spelling.is_lookalike() {
             Err(Reason::LookalikeFieldName)
         } else {
             Ok(())
         }
+    }
+}
+
+/// Names of fields in any case, by two bits of each one's hash. Of other names one in a thousand or so seems to be among
+/// them, which only refuses a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Names(u64);
+
+impl Names {
+    pub(crate) fn add(&mut self, name: &[u8]) {
+        self.0 |= Self::bits(hash(name));
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn may_contain(self, hash: u64) -> bool {
+        self.0 & Self::bits(hash) == Self::bits(hash)
+    }
+
+    const fn bits(hash: u64) -> u64 {
+        // The hashes of names that differ in their last letter alone are alike in their upper bits.
+        let mixed = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        1 << (mixed >> 58) | 1 << (mixed >> 52 & 63)
     }
 }
 

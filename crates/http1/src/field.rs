@@ -5,6 +5,7 @@
 //! 2. Connection can name any end-to-end field away, but no field that frames, routes, or tells about the client
 //!    (RFC 9110 §7.6.1).
 
+use crate::chunked::Names;
 use crate::classify::{classify, is_lookalike, may_look_alike};
 use crate::head::{Field, FieldKind, HeadStorage, Span, Version};
 use crate::scan::Role;
@@ -29,8 +30,8 @@ pub(crate) struct Facts {
     pub(crate) upgrade_field: bool,
     h2c: bool,
     options: usize,
-    /// Connection names fields.
-    names_fields: bool,
+    /// Names of fields that Connection gives.
+    pub(crate) named: Names,
 }
 
 impl Facts {
@@ -100,7 +101,7 @@ pub(crate) fn read_fields(
 ) -> Result<(Facts, usize), Reason> {
     let end = read_lines(buf, at, storage, role, max)?;
     let facts = digest(buf, storage, role, version)?;
-    if facts.names_fields {
+    if !facts.named.is_empty() {
         strip_named(buf, storage);
     }
     Ok((facts, end))
@@ -258,7 +259,7 @@ fn connection(value: &[u8], facts: &mut Facts) -> Result<(), Reason> {
             5 if option.eq_ignore_ascii_case(b"close") => facts.close = true,
             10 if option.eq_ignore_ascii_case(b"keep-alive") => facts.keep_alive = true,
             7 if option.eq_ignore_ascii_case(b"upgrade") => facts.upgrade_option = true,
-            _ => facts.names_fields = true,
+            _ => facts.named.add(option),
         }
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! The head of a request (RFC 9112 §3).
 
+use crate::chunked::Names;
 use crate::field::{self, Facts};
 use crate::head::{Framing, HeadStorage, Span, Version};
 use crate::scan::{HeadCursor, Role};
 use crate::target::{self, host_len};
-use crate::{Limits, MAX_FIELDS, Reason, RequestError, lanes, table};
+use crate::{BodyReader, Limits, MAX_FIELDS, Reason, RequestError, lanes, table};
 
 /// Longer than any registered method.
 const MAX_METHOD: usize = 24;
@@ -73,6 +74,7 @@ pub struct RequestHead {
     pub(crate) authority: Option<Span>,
     pub(crate) host_end: u32,
     pub(crate) absolute: bool,
+    pub(crate) named: Names,
 }
 
 impl RequestHead {
@@ -145,6 +147,7 @@ impl RequestHead {
             authority,
             host_end,
             absolute: parts.authority.is_some(),
+            named: facts.named,
         })
     }
 
@@ -154,6 +157,11 @@ impl RequestHead {
     pub fn is_last(&self) -> bool {
         matches!(self.method, Method::Delete | Method::Options)
             && !matches!(self.framing, Framing::None | Framing::Length(0))
+    }
+
+    /// A reader for the body, which refuses trailers that Connection names (RFC 9110 §7.6.1).
+    pub fn body(&self, limits: &Limits) -> BodyReader {
+        BodyReader::new(self.framing, limits).naming(self.named)
     }
 
     /// The method as sent.

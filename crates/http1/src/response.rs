@@ -1,10 +1,11 @@
 //! The head of a response (RFC 9112 §4) and how its body is framed (§6.3).
 
+use crate::chunked::Names;
 use crate::field::{self, Facts};
 use crate::head::{Framing, HeadStorage, Span, Version};
 use crate::request::{Method, RequestHead, explain_version};
 use crate::scan::{HeadCursor, Role};
-use crate::{Limits, MAX_FIELDS, Reason, ResponseError, lanes};
+use crate::{BodyReader, Limits, MAX_FIELDS, Reason, ResponseError, lanes};
 
 /// What must be known of the request to understand its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub struct ResponseHead {
     /// Bytes of the head in the slice.
     pub len: usize,
     pub(crate) reason: Span,
+    pub(crate) named: Names,
 }
 
 impl ResponseHead {
@@ -99,7 +101,13 @@ impl ResponseHead {
             keep_alive: framing != Framing::UntilClose && status != 101 && facts.persists(version),
             len: end,
             reason,
+            named: facts.named,
         })
+    }
+
+    /// A reader for the body, which refuses trailers that Connection names (RFC 9110 §7.6.1).
+    pub fn body(&self, limits: &Limits) -> BodyReader {
+        BodyReader::new(self.framing, limits).naming(self.named)
     }
 
     /// 1xx other than 101: another response follows. It is passed on to HTTP/1.1 clients only (RFC 9110 §15.2).

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{chunked, decode};
+use common::{GET, chunked, decode, request, response};
 use fairlead_http1::{BodyError, BodyReader, Framing, Limits, MAX_FIELDS, Reason, RequestError};
 
 fn refuses(wire: &[u8], reason: Reason) {
@@ -222,6 +222,30 @@ fn trailers_cannot_say_what_only_a_head_may_say() {
     }
     for name in ["content-lengths", "xcontent-length", "x-forwarded", "x-envoy", "x-real-ips", "hosts", "t"] {
         assert!(chunked(format!("0\r\n{name}: 5\r\n\r\n").as_bytes()).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a16_a_trailer_that_connection_names_would_have_to_end_here() {
+    let fields =
+        "Connection: close, X-Mine\r\nconnection: te, Grpc-Status\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let request_head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}");
+    let response_head = format!("HTTP/1.1 200 OK\r\n{fields}");
+    for (trailer, expected) in [
+        ("x-mine", Err(Reason::ForbiddenTrailer)),
+        ("X-MINE", Err(Reason::ForbiddenTrailer)),
+        ("grpc-status", Err(Reason::ForbiddenTrailer)),
+        ("x-mine-too", Ok(true)),
+        ("x-other", Ok(true)),
+        ("grpc-message", Ok(true)),
+    ] {
+        let body = format!("1\r\nx\r\n0\r\na: b\r\n{trailer}: 1\r\n\r\n");
+        let (head, _) = request(request_head.as_bytes()).unwrap();
+        let (answer, _) = response(response_head.as_bytes(), GET).unwrap();
+        for mut reader in [head.body(&Limits::REQUEST), answer.body(&Limits::RESPONSE)] {
+            let read = reader.advance(body.as_bytes()).map(|progress| progress.done);
+            assert_eq!(read.map_err(BodyError::reason), expected, "{trailer}");
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! 2. The client is read only when there is room: back-pressure is a full buffer.
 //! 3. A failed write says that the Endpoint takes no more, not that it has not answered: the answer is looked for first.
 
-use fairlead_http1::{BodyError, Framing};
+use fairlead_http1::{BodyError, BodyReader, Framing};
 
 use super::socket::ReadEnd;
 use super::state::{Active, Conn, Flow};
@@ -51,8 +51,8 @@ impl Flow {
     }
 
     /// Sets the body up.
-    pub(crate) fn expect_body(&mut self, framing: Framing, limits: &fairlead_http1::Limits) {
-        self.request.body = fairlead_http1::BodyReader::new(framing, limits);
+    pub(crate) fn expect_body(&mut self, framing: Framing, body: BodyReader) {
+        self.request.body = body;
         self.request.received = self.request.body.is_done();
         self.request.left = match framing {
             Framing::Length(length) => Some(length),

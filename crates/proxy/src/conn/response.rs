@@ -15,8 +15,7 @@
 use std::sync::Arc;
 
 use fairlead_http1::{
-    BodyError, BodyReader, Delivery, LAST_CHUNK, Reason, ResponseEdits, ResponseHead, Version,
-    write_chunk_head,
+    BodyError, Delivery, LAST_CHUNK, Reason, ResponseEdits, ResponseHead, Version, write_chunk_head,
 };
 
 use super::buffer::HEADROOM;
@@ -286,7 +285,7 @@ impl Worker {
             self.count_response(active);
             return self.begin_tunnel(key, active, conn);
         }
-        response.body = BodyReader::new(head.framing, &self.response_limits);
+        response.body = head.body(&self.response_limits);
         response.ended = response.body.is_done();
         let taken = if response.ended { Ok(()) } else { flow.take_response_body() };
         let code = match taken {

@@ -411,7 +411,7 @@ mod tests {
         buffer.room()[..bytes.len()].copy_from_slice(bytes);
         buffer.fill(bytes.len());
         flow.inbound = Some(buffer);
-        flow.expect_body(Framing::Length(26), &Limits::REQUEST);
+        flow.expect_body(Framing::Length(26), BodyReader::new(Framing::Length(26), &Limits::REQUEST));
         // Above the limit for what is kept to be sent again, so that it waits in the buffer.
         flow.take_body(0).unwrap();
         assert!(flow.request.received && !flow.request.is_done());

@@ -58,7 +58,7 @@ impl Worker {
         if let Some(buffer) = &mut flow.inbound {
             buffer.consume(head.len);
         }
-        flow.expect_body(head.framing, &self.request_limits);
+        flow.expect_body(head.framing, head.body(&self.request_limits));
         let (target, action) = match routed {
             Ok(routed) => routed,
             Err(failure) if failure.status == 400 => return self.refuse(key, active, failure),

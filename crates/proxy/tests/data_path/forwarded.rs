@@ -92,6 +92,28 @@ fn a16_hop_by_hop_fields_of_a_response_end_here() {
 }
 
 #[test]
+fn a16_a_trailer_that_connection_names_passes_neither_way() {
+    let framing = "connection: X-Mine\r\ntransfer-encoding: chunked";
+    let chunks = |trailer: &str| format!("1\r\nx\r\n0\r\n{trailer}: 1\r\n\r\n");
+    let answer = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{}", chunks("x-mine"));
+    let backend = Backend::http(move |request| {
+        if request.line().contains("/named") { answer.clone().into_bytes() } else { support::text("ok") }
+    });
+    let proxy = Proxy::start(&[&backend]);
+    let mut client = Client::connect(proxy.address);
+    let post = |trailer| format!("POST / HTTP/1.1\r\nhost: app.test\r\n{framing}\r\n\r\n{}", chunks(trailer));
+    client.send(post("x-other"));
+    assert_eq!(client.response("POST").status, 200);
+    assert_eq!(client.get("/named").status, 502);
+    client.send(post("x-mine"));
+    assert_eq!(client.response("POST").status, 400);
+    assert!(client.is_closed());
+    assert_eq!((proxy.refused("forbidden_trailer"), proxy.refused_responses("forbidden_trailer")), (1, 1));
+    assert_eq!(backend.count(), 2);
+    proxy.finish();
+}
+
+#[test]
 fn a17_names_with_an_underscore_are_refused() {
     let backend = Backend::saying("x");
     let proxy = Proxy::start(&[&backend]);
