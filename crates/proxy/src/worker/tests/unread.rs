@@ -33,7 +33,7 @@ fn answered(framing: &str, first: &[u8], rest: &[u8], phase: Phase) -> (Rig, Pee
 #[test]
 fn the_rest_of_a_body_with_a_length_is_drained_in_a_few_turns() {
     let length = format!("content-length: {}", BODY + 1);
-    let (mut rig, mut client) = answered(&length, b"x", &[b'x'; BODY], Phase::Drain);
+    let (mut rig, mut client) = answered(&length, b"x", &vec![b'x'; BODY], Phase::Drain);
     for _ in 0..TURNS {
         rig.turn();
     }
@@ -47,7 +47,7 @@ fn the_rest_of_a_body_with_a_length_is_drained_in_a_few_turns() {
 
 #[test]
 fn what_is_left_of_a_body_without_a_known_end_is_dropped_in_a_few_turns() {
-    let (mut rig, mut client) = answered("transfer-encoding: chunked", b"f", &[b'f'; BODY], Phase::Linger);
+    let (mut rig, mut client) = answered("transfer-encoding: chunked", b"f", &vec![b'f'; BODY], Phase::Linger);
     for _ in 0..TURNS {
         rig.turn();
     }
