@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{request, request_within, with_lines};
+use common::{GET, request, request_within, response, with_lines};
 use fairlead_http1::{FieldKind, Framing, Limits, Method, Reason, RequestError, Version};
 
 fn refuses(lines: &str, reason: Reason, status: u16) {
@@ -169,6 +169,22 @@ fn a8_field_lines_that_are_none() {
     }
     assert_eq!(request(b"GET / HTTP/1.1\r\n Host: a\r\n\r\n").err(), Some(Reason::FoldedLine));
     assert_eq!(request(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n").err(), Some(Reason::InvalidFieldName));
+}
+
+#[test]
+fn a8_every_byte_that_no_name_may_hold() {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    // A colon ends the name; control characters are refused as such, DEL among them.
+    for byte in (0x20..=u8::MAX).filter(|&byte| !token(byte) && byte != b':' && byte != 0x7f) {
+        for name in [vec![b'a', byte, b'b'], vec![b'a', byte], vec![byte, b'b']] {
+            let expected = if name[0] == b' ' { Reason::FoldedLine } else { Reason::InvalidFieldName };
+            let lines = [&name[..], b": c\r\n\r\n"].concat();
+            let head = [&b"GET / HTTP/1.1\r\nHost: a\r\n"[..], &lines].concat();
+            assert_eq!(request(&head).err(), Some(expected), "{byte:#x}");
+            let head = [&b"HTTP/1.1 200 OK\r\n"[..], &lines].concat();
+            assert_eq!(response(&head, GET).err(), Some(expected), "{byte:#x}");
+        }
+    }
 }
 
 #[test]

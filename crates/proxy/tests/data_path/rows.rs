@@ -310,6 +310,21 @@ fn a7_bare_lf_bare_cr_and_nul() {
 }
 
 #[test]
+fn a7_in_line_name_and_value_of_requests_and_responses() {
+    for (reason, byte) in [("bare_lf", '\n'), ("bare_cr", '\r'), ("control_character", '\0')] {
+        let fields = [format!("a{byte}b: c"), format!("a: b{byte}c")];
+        let mut requests = fields.each_ref().map(|field| format!("GET / {LINE}{field}\r\n\r\n")).to_vec();
+        requests.push(format!("GET /{byte} {LINE}\r\n"));
+        requests.push(format!("G{byte}ET / {LINE}\r\n"));
+        refuses(400, reason, &requests);
+        let mut responses =
+            fields.each_ref().map(|field| format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n")).to_vec();
+        responses.push(format!("HTTP/1.1 200 O{byte}K\r\n\r\n"));
+        refuses_responses(reason, &responses.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a8_field_lines_that_are_none() {
     let names = ["a : b", "a", ": b", "a b: c", "(a): b", "a\u{e9}: b", "\u{80}a: b", "content-length : 5"];
     refuses_lines(400, "invalid_field_name", &names);
