@@ -1,5 +1,7 @@
 //! Bodies that nobody wants are dropped by the buffer, a few at a time, however little of one came first.
 
+use std::io::Write;
+
 use fairlead_balance::Micros;
 
 use super::{Peer, Rig, silence};
@@ -47,7 +49,8 @@ fn the_rest_of_a_body_with_a_length_is_drained_in_a_few_turns() {
 
 #[test]
 fn what_is_left_of_a_body_without_a_known_end_is_dropped_in_a_few_turns() {
-    let (mut rig, mut client) = answered("transfer-encoding: chunked", b"f", &vec![b'f'; BODY], Phase::Linger);
+    let (mut rig, mut client) =
+        answered("transfer-encoding: chunked", b"f", &vec![b'f'; BODY], Phase::Linger);
     for _ in 0..TURNS {
         rig.turn();
     }
@@ -56,4 +59,39 @@ fn what_is_left_of_a_body_without_a_known_end_is_dropped_in_a_few_turns() {
     assert!(client.answer().starts_with("HTTP/1.1 504 "));
     client.end();
     rig.until("the client's end", |rig| rig.stats().connections.get() == 0);
+}
+
+#[test]
+fn a13_no_more_than_64_kib_of_a_body_are_drained_to_keep_a_connection() {
+    for (length, closes) in [(64 << 10, false), ((64 << 10) + 1, true)] {
+        let mut rig = Rig::new(0);
+        let mut client = rig.client();
+        let head = format!("POST /empty HTTP/1.1\r\nhost: app.test\r\ncontent-length: {length}\r\n\r\n");
+        client.send(head.as_bytes());
+        rig.until("its answer", |rig| rig.flow().is_some() && rig.stats().exchanges.get() == 0);
+        let answer = client.answer();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert_eq!(answer.contains("Connection: close"), closes, "{length}");
+        let phase = rig.flow().unwrap().phase;
+        assert_eq!(phase, if closes { Phase::Linger } else { Phase::Drain }, "{length}");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_stop_after_its_refusal_is_closed_upon_after_a_mebibyte() {
+    let mut rig = Rig::new(0);
+    let mut client = rig.client();
+    client.send(b"no request\r\n\r\n");
+    rig.until("its answer", |rig| rig.flow().is_some_and(|flow| flow.phase == Phase::Linger));
+    let since = rig.worker.now;
+    client.stream.set_nonblocking(true).unwrap();
+    let chunk = vec![b'x'; 64 << 10];
+    let mut dropped = 0;
+    rig.until("the end of patience", |rig| {
+        let _ = client.stream.write(&chunk);
+        dropped = rig.flow().map_or(dropped, |flow| LINGER_BYTES - flow.patience);
+        rig.stats().connections.get() == 0
+    });
+    assert!(rig.worker.now < since + Micros::from_secs(1), "not by its deadline");
+    assert!(dropped > LINGER_BYTES / 2, "{dropped} bytes");
 }
