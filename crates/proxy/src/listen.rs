@@ -25,7 +25,7 @@ use crate::shared::{ListenSocket, WorkerCell, WorkerMessage};
 
 const RETRY: Micros = Micros::from_secs(1);
 /// The kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// After so long without a word a client is probed, then this often until it answers or the probes are used up.
 const PROBE_AFTER: Duration = Duration::from_secs(30);

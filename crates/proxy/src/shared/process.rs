@@ -90,9 +90,9 @@ impl Shared {
         })
     }
 
-    /// The phase.
+    /// The phase. In one order with what is assigned to workers, see `WorkerCell::assigned`.
     pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
+        match self.phase.load(Ordering::SeqCst) {
             0 => Phase::Running,
             1 => Phase::Draining,
             2 => Phase::Closing,
@@ -102,7 +102,7 @@ impl Shared {
 
     /// Moves on to `phase` (never back) and wakes all workers.
     pub fn advance(&self, phase: Phase) {
-        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.phase.fetch_max(phase as u8, Ordering::SeqCst);
         self.wake_all();
         self.control_bell.ring();
         self.health_bell.ring();

@@ -173,14 +173,15 @@ impl WorkerCell {
         self.bell.ring();
     }
 
-    /// Client connections of this worker, those on their way to it included.
+    /// Client connections of this worker, those on their way to it included. In one order with the process's phase:
+    /// whoever hands a connection over and a worker that ends must not miss each other.
     pub(crate) fn assigned(&self) -> u32 {
-        self.assigned.load(Ordering::Relaxed)
+        self.assigned.load(Ordering::SeqCst)
     }
 
     /// Counts a client connection as this worker's; whoever accepted it does, before this worker has it.
     pub(crate) fn assign(&self) {
-        self.assigned.fetch_add(1, Ordering::Relaxed);
+        self.assigned.fetch_add(1, Ordering::SeqCst);
     }
 
     /// One of them is no more.

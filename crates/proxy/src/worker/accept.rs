@@ -6,10 +6,11 @@
 //! 2. Without a free descriptor the reserve is given up for as long as it takes to accept and close; if even that
 //!    fails, accepting pauses for [`PAUSE`]. It never spins. No other failure sends a client away: a connection that has
 //!    died in the backlog says nothing about the next one ([`Failed`]).
-//! 3. A retiring socket is accepted empty, then closed. Its connections stay.
+//! 3. A retiring socket is accepted empty, then closed. Its connections stay, and those accepted last are served like
+//!    all others; where their Listener is gone, they are told so and closed.
 //! 4. A worker that has two connections more than the one with the fewest hands the next to that one, before it reads
 //!    from it. Asking one random worker would leave one in six cases of 16 connections on 4 workers with one worker that
-//!    has more than twice as many as another.
+//!    has more than twice as many as another. Nothing is handed to a worker that may have ended ([`Worker::hand_over`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,13 +24,16 @@ use super::slab::Key;
 use super::{Bind, Worker};
 use crate::conn::socket::Socket;
 use crate::conn::state::{Conn, Down};
-use crate::shared::{ListenSocket, WorkerMessage};
+use crate::listen::BACKLOG;
+use crate::shared::{ListenSocket, Phase, WorkerMessage};
 use crate::timer::Alarm;
 
 /// How long accepting pauses when there is no descriptor.
 const PAUSE: Micros = Micros(100_000);
 /// Connections taken from one socket before others get their turn.
 const PER_TURN: usize = 256;
+/// So many times as often from a socket that retires: all that its backlog held. Who still comes then comes too late.
+const LAST_ROUNDS: usize = BACKLOG as usize / PER_TURN + 1;
 /// Set in the tokens of listening sockets; the keys of connections leave it clear.
 const LISTENER: usize = 1 << 63;
 
@@ -113,6 +117,7 @@ impl Worker {
                 WorkerMessage::Adopt { bind, socket, peer } => {
                     let bind = self.bind(bind);
                     self.take_in(TcpStream::from_std(socket), peer, bind);
+                    self.expect_first_request();
                 }
                 WorkerMessage::Demand(demand) => self.on_demand(demand),
                 WorkerMessage::Room(permit) => self.on_room(permit),
@@ -175,13 +180,17 @@ impl Worker {
     }
 
     /// Accepts the sockets of an address (of all, without one) empty and closes them.
+    ///
+    /// The kernel resets who comes between the last look and the close, and whose handshake is not through by then: a
+    /// socket cannot be told to stop listening without that. Where `net.ipv4.tcp_migrate_req` is set, those go to another
+    /// socket of the address, if one is open.
     pub(super) fn retire(&mut self, address: Option<SocketAddr>) {
         for index in 0..self.listeners.len() {
             let matches = |listening: &Listening| address.is_none_or(|address| listening.address == address);
             if !self.listeners[index].as_ref().is_some_and(matches) {
                 continue;
             }
-            while self.accept_some(index) == Backlog::More {}
+            let _ = (0..LAST_ROUNDS).find(|_| self.accept_some(index) != Backlog::More);
             if let Some(mut listening) = self.listeners[index].take() {
                 let _ = self.poll.registry().deregister(&mut listening.socket);
             }
@@ -249,16 +258,26 @@ impl Worker {
             self.cell().stats.refused.add(limit);
             return;
         }
-        if let Some(other) = self.less_loaded() {
-            let bind = self.binds[bind as usize].address;
-            let message = WorkerMessage::Adopt { bind, socket: std::net::TcpStream::from(stream), peer };
-            let other = &self.shared.workers[other];
-            other.assign();
-            other.send(message);
-            return;
-        }
+        let Some(stream) = self.hand_over(stream, peer, bind) else { return };
         self.cell().assign();
         self.take_in(stream, peer, bind);
+    }
+
+    /// Hands a connection to a worker that has fewer; gives it back if there is none, or if that one may have ended: while
+    /// the proxy is closing a worker ends as soon as no connection is assigned to it. It looks at the phase first and then
+    /// at what is assigned, here it is the other way round: one of the two sees what the other has done.
+    fn hand_over(&mut self, stream: TcpStream, peer: SocketAddr, bind: u32) -> Option<TcpStream> {
+        let Some(other) = self.less_loaded() else { return Some(stream) };
+        let other = &self.shared.workers[other];
+        other.assign();
+        if self.shared.phase() >= Phase::Closing {
+            other.unassign();
+            other.wake();
+            return Some(stream);
+        }
+        let bind = self.binds[bind as usize].address;
+        other.send(WorkerMessage::Adopt { bind, socket: std::net::TcpStream::from(stream), peer });
+        None
     }
 
     /// The worker with the fewest connections, of several a random one, if those are at least two fewer than here.
@@ -293,7 +312,6 @@ impl Worker {
             self.shared.admission.release(&self.binds[bind as usize].open);
             return;
         };
-        self.downs += 1;
         self.binds[bind as usize].connections += 1;
         self.cell().stats.connections.add(1);
         self.drive_again(key);
@@ -307,7 +325,6 @@ impl Worker {
                 down.socket.reset_on_close();
             }
             down.socket.close(self.poll.registry());
-            self.downs -= 1;
             let bind = &mut self.binds[down.bind as usize];
             bind.connections = bind.connections.saturating_sub(1);
             self.shared.admission.release(&bind.open);

@@ -101,7 +101,11 @@ impl Worker {
             flow.account.note_head(head, buf, &self.fields);
         }
         head.write_host(buf, &mut self.host);
-        let table = self.binds[down.bind as usize].table.as_ref();
+        let Some(table) = &self.binds[down.bind as usize].table else {
+            // Its Listener is gone: on this connection nothing will ever be found.
+            flow.request.keep_alive = false;
+            return Err(Failure::NO_ROUTE);
+        };
         let raw = head.path(buf);
         let rewritten =
             match if raw == b"*" { Ok(Normalised::Unchanged) } else { normalise_path(raw, &mut self.path) } {
@@ -116,7 +120,7 @@ impl Worker {
             method: head.method_name(buf),
             headers: &Fields { storage: &self.fields, buf },
         };
-        let action = table.and_then(|table| table.table.find(&view)).ok_or(Failure::NO_ROUTE)?;
+        let action = table.table.find(&view).ok_or(Failure::NO_ROUTE)?;
         let forwarded = Forwarded {
             client: down.peer.ip(),
             trust: self.shared.config.forwarded.trust(down.peer.ip()),

@@ -168,7 +168,6 @@ pub(crate) struct Worker {
     epoch_ms: i64,
     /// When to look at the wall clock again.
     epoch_due: Micros,
-    downs: u32,
 }
 
 /// Runs worker `index` until the proxy stops. The thread's whole life.
@@ -243,7 +242,6 @@ impl Worker {
             logs: shared.config.access_log,
             epoch_ms: 0,
             epoch_due: Micros::ZERO,
-            downs: 0,
             shared,
         })
     }

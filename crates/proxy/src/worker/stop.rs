@@ -4,13 +4,14 @@
 //! 1. Draining: everything works on, but answers carry `Connection: close`.
 //! 2. Closing: listening sockets are accepted empty and closed; connections that are idle [`LAST_LOOK`] later are
 //!    closed: the first request of one that was just accepted is on its way. What runs may finish. The loop ends with
-//!    its last client connection, at the latest at the deadline.
+//!    its last client connection, those on their way from other workers included, at the latest at the deadline.
 //! 3. Stopped: the loop ends at once.
 
 use fairlead_balance::Micros;
 
 use super::Worker;
 use super::slab::Key;
+use crate::conn::socket::Silence;
 use crate::conn::state::{Conn, Phase as ConnPhase};
 use crate::shared::Phase;
 use crate::timer::NEVER;
@@ -36,6 +37,13 @@ impl Worker {
         self.phase = phase;
         if phase >= Phase::Closing {
             self.retire(None);
+            self.expect_first_request();
+        }
+    }
+
+    /// A connection has just been accepted, here or by another worker.
+    pub(super) fn expect_first_request(&mut self) {
+        if self.phase >= Phase::Closing {
             self.keeps_idle_until = Some(self.now + LAST_LOOK);
         }
     }
@@ -46,8 +54,8 @@ impl Worker {
                 let waits = down.active.as_ref().is_none_or(|active| {
                     active.flow.phase == ConnPhase::Head && active.flow.inbound.is_none()
                 });
-                // What the kernel already holds of a request is answered.
-                waits && !down.socket.is_readable()
+                // What the kernel already holds of a request is answered; this turn's events are still to be told.
+                waits && !down.socket.is_readable() && down.socket.look() != Silence::Broken
             }
             Conn::Up(_) => false,
         };
@@ -66,7 +74,7 @@ impl Worker {
     pub(super) fn is_over(&self) -> bool {
         match self.phase {
             Phase::Running | Phase::Draining => false,
-            Phase::Closing => self.downs == 0 || self.now >= self.shared.deadline(),
+            Phase::Closing => self.cell().assigned() == 0 || self.now >= self.shared.deadline(),
             Phase::Stopped => true,
         }
     }

@@ -131,9 +131,9 @@ fn a_tunnel_is_counted_when_it_opens() {
         let once = vec![(StatusClass::Informational, 1)];
         assert_eq!((counted(&rig), heads(&rig)), (once.clone(), 1));
         if pod_dies {
-            pod.reset()
+            pod.reset();
         } else {
-            client.reset()
+            client.reset();
         }
         end(&mut rig);
         assert_eq!((counted(&rig), heads(&rig)), (once, 1), "and not again");

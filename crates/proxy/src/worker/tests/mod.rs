@@ -1,6 +1,7 @@
 //! A worker in virtual time, over real sockets on loopback: a test lets it take its turns one by one, plays the clients and
 //! the Pods itself, and so decides what has come before which turn.
 
+mod backlog;
 mod behind;
 mod counted;
 mod deadlines;
