@@ -217,7 +217,11 @@ impl Worker {
         let flow = &mut active.flow;
         loop {
             if let Some(buffer) = flow.inbound.as_mut().filter(|buffer| !buffer.is_empty()) {
-                flow.account.open(self.now, &self.shared.workers[self.index]);
+                // An empty line may precede a request, whose sender may also be done (RFC 9112 §2.2): it begins none.
+                if !flow.account.open && !matches!(buffer.filled(), b"\r" | b"\r\n") {
+                    flow.account.open(self.now, &self.shared.workers[self.index]);
+                    flow.until = NEVER;
+                }
                 if flow.until == NEVER {
                     flow.until = self.now + self.times.request_head;
                 }
@@ -409,8 +413,10 @@ impl Worker {
         if self.may_read(key) {
             self.read_head(key, active);
         }
-        if active.flow.phase == Phase::Head {
-            self.refuse(key, active, DEADLINE);
+        match active.flow.phase {
+            Phase::Head if active.flow.account.open => self.refuse(key, active, DEADLINE),
+            Phase::Head => active.flow.phase = Phase::Closed { reset: false },
+            _ => {}
         }
     }
 

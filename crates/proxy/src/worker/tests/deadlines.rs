@@ -70,6 +70,35 @@ fn idle_client() {
 }
 
 #[test]
+fn empty_line_of_a_client_that_asks_nothing() {
+    for line in ["\r", "\r\n"] {
+        let mut rig = Rig::new(0);
+        let mut client = rig.idle_client();
+        let since = rig.worker.now;
+        client.send(line.as_bytes());
+        rig.until("it", |rig| rig.flow().is_some());
+        assert_eq!(rig.stats().exchanges.get(), 0, "no request");
+        assert_fires(&mut rig, since, ms(10_000), no_client);
+        assert_eq!(client.rest(), "", "closed without a word");
+        assert_eq!(rig.refused(), []);
+    }
+}
+
+#[test]
+fn request_head_behind_an_empty_line() {
+    let mut rig = Rig::new(0);
+    let mut client = rig.idle_client();
+    client.send(b"\r\n");
+    rig.until("the line", |rig| rig.flow().is_some());
+    rig.turn_at(rig.worker.now + ms(9_000));
+    let since = rig.worker.now;
+    client.send(b"GET / HTTP/1.1\r\n");
+    rig.until("its beginning", |rig| rig.stats().exchanges.get() == 1);
+    assert_fires(&mut rig, since, ms(10_000), no_exchange);
+    assert!(client.answer().starts_with("HTTP/1.1 408 "));
+}
+
+#[test]
 fn idle_connection_to_an_endpoint() {
     let mut rig = Rig::new(1);
     let since = rig.worker.now;
