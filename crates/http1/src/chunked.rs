@@ -266,28 +266,34 @@ impl Name {
     }
 }
 
-/// Names of fields in any case, by two bits of each one's hash. Of other names one in a thousand or so seems to be among
-/// them, which only refuses a message.
+/// Names of fields in any case, by their hashes. Where there are more than [`FEW`], any name may be among them, which only
+/// refuses a message: nobody sends so many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Names(u64);
+pub(crate) struct Names {
+    hashes: [u32; FEW],
+    count: u8,
+}
+
+const FEW: usize = 4;
 
 impl Names {
     pub(crate) fn add(&mut self, name: &[u8]) {
-        self.0 |= Self::bits(hash(name));
+        if let Some(free) = self.hashes.get_mut(usize::from(self.count)) {
+            *free = Self::short(hash(name));
+        }
+        self.count = self.count.saturating_add(1);
     }
 
     pub(crate) const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.count == 0
     }
 
-    const fn may_contain(self, hash: u64) -> bool {
-        self.0 & Self::bits(hash) == Self::bits(hash)
+    fn may_contain(self, hash: u64) -> bool {
+        self.hashes.get(..usize::from(self.count)).is_none_or(|hashes| hashes.contains(&Self::short(hash)))
     }
 
-    const fn bits(hash: u64) -> u64 {
-        // The hashes of names that differ in their last letter alone are alike in their upper bits.
-        let mixed = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        1 << (mixed >> 58) | 1 << (mixed >> 52 & 63)
+    const fn short(hash: u64) -> u32 {
+        (hash ^ hash >> 32) as u32
     }
 }
 

@@ -250,6 +250,22 @@ fn a16_a_trailer_that_connection_names_would_have_to_end_here() {
 }
 
 #[test]
+fn a16_of_a_connection_that_names_more_than_anybody_does_no_trailer_passes() {
+    for (names, passes) in [("a, b, c, d", true), ("a, b, c, d, e", false)] {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: {names}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        let (head, _) = request(head.as_bytes()).unwrap();
+        for (body, expected) in
+            [("0\r\n\r\n", true), ("0\r\nf: 1\r\n\r\n", passes), ("0\r\nb: 1\r\n\r\n", false)]
+        {
+            let read = head.body(&Limits::REQUEST).advance(body.as_bytes());
+            assert_eq!(read.is_ok(), expected, "{names}: {body:?}");
+        }
+    }
+}
+
+#[test]
 fn a17_trailers_that_look_like_framing_fields() {
     for name in
         ["Content--Length", "content.length", "~content-length", "transfer.encoding", "Transfer--Encoding"]
