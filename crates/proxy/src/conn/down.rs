@@ -98,7 +98,7 @@ impl Worker {
             }
         }
         self.put_back(key, active);
-        self.drive_again(key);
+        self.line_up(key);
     }
 
     fn may_read(&mut self, key: Key) -> bool {

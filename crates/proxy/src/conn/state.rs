@@ -44,6 +44,8 @@ pub(crate) struct Down {
     pub(crate) peer: SocketAddr,
     /// Index of the bind in the worker's list.
     pub(crate) bind: u32,
+    /// It stands in the worker's line.
+    pub(crate) in_line: bool,
     pub(crate) active: Option<Box<Active>>,
 }
 

@@ -303,6 +303,7 @@ impl Worker {
                 alarm: Alarm::default(),
                 peer,
                 bind,
+                in_line: false,
                 active: None,
             }))
         });
@@ -314,7 +315,7 @@ impl Worker {
         };
         self.binds[bind as usize].connections += 1;
         self.cell().stats.connections.add(1);
-        self.drive_again(key);
+        self.line_up(key);
     }
 
     /// Closes a client's connection.

@@ -328,7 +328,7 @@ impl Worker {
                 if down.active.as_deref().is_some_and(under_way) {
                     self.drive(key);
                 } else {
-                    self.line.push_back(key);
+                    self.line_up(key);
                 }
             }
             Some(Conn::Up(up)) => {
@@ -351,12 +351,18 @@ impl Worker {
         // What comes into line meanwhile is for the next turn.
         for _ in 0..self.line.len().min(FRESH_PER_TURN) {
             let Some(key) = self.line.pop_front() else { return };
+            if let Some(down) = self.down(key) {
+                down.in_line = false;
+            }
             self.guard(key, |worker| worker.drive(key));
         }
     }
 
-    pub(crate) fn drive_again(&mut self, key: Key) {
-        self.line.push_back(key);
+    /// Has a client's connection stand in line, once.
+    pub(crate) fn line_up(&mut self, key: Key) {
+        if self.down(key).is_some_and(|down| !std::mem::replace(&mut down.in_line, true)) {
+            self.line.push_back(key);
+        }
     }
 
     fn ring(&mut self) {

@@ -46,6 +46,27 @@ fn resting(rig: &Rig, phase: Phase) -> Option<Key> {
 }
 
 #[test]
+fn nobody_stands_in_line_twice() {
+    let mut rig = Rig::new(0);
+    rig.events = mio::Events::with_capacity(1_024);
+    let mut clients: Vec<Peer> = (0..=2 * FRESH_PER_TURN).map(|_| rig.idle_client()).collect();
+    for client in &mut clients {
+        client.send(BEGINNING);
+        rig.arrived(client);
+    }
+    rig.turn();
+    assert_eq!(rig.worker.line.len(), FRESH_PER_TURN + 1);
+    // More comes of the last, while it waits.
+    let last = clients.last_mut().unwrap();
+    last.send(REST);
+    rig.arrived(last);
+    rig.turn();
+    assert_eq!(rig.worker.line.len(), 1);
+    rig.until("its answer", |rig| rig.stats().exchanges.get() == 2 * FRESH_PER_TURN as u64);
+    assert!(last.answer().starts_with("HTTP/1.1 503 "));
+}
+
+#[test]
 fn the_next_request_is_not_refused_for_the_deadline_of_the_one_before() {
     let mut rig = Rig::new(0);
     let (mut client, late) = beginning(&mut rig);
